@@ -1,0 +1,7 @@
+/** The vocabulary of the house: OCI and Docker types with their schemas, references, digests, errors. No I/O. */
+export * from "./digest.ts";
+export * from "./docker/index.ts";
+export * from "./errors.ts";
+export * from "./oci-image.ts";
+export * from "./oci-runtime.ts";
+export * from "./reference.ts";
