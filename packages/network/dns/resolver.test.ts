@@ -1,0 +1,78 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { CLONE_NEW, close, inNetworkNamespace, open, setns, unshare } from "@gantry/sys";
+import { openResolver, type Resolver } from "./resolver.ts";
+
+let netns: number;
+let resolver: Resolver;
+
+/** A process that sits in a new network namespace with its loopback up, and our descriptor of that namespace. */
+beforeAll(() => {
+  const home = open("/proc/thread-self/ns/net", 0);
+  unshare(CLONE_NEW.NET);
+  netns = open("/proc/thread-self/ns/net", 0);
+  setns(home, CLONE_NEW.NET);
+  close(home);
+  inNetworkNamespace(netns, () => Bun.spawnSync(["ip", "link", "set", "lo", "up"]).exitCode);
+  resolver = openResolver();
+});
+
+afterAll(() => {
+  resolver.close();
+  close(netns);
+});
+
+/** Runs Python in the namespace: the resolver of its C library, and sockets, as programs in containers have them. */
+async function inside(script: string): Promise<string> {
+  const child = inNetworkNamespace(netns, () => ({
+    process: Bun.spawn(["python3", "-c", script], { stdout: "pipe", stderr: "pipe" }),
+  }));
+  const [out, err] = await Promise.all([
+    new Response(child.process.stdout).text(),
+    new Response(child.process.stderr).text(),
+  ]);
+  return (out + err).trim();
+}
+
+const LOOKUP = `
+import socket, struct
+def ask(name, kind=1, tcp=False):
+    q = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\\0" + struct.pack(">HH", kind, 1)
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM); s.settimeout(3); s.connect(("127.0.0.11", 53))
+    if tcp: s.sendall(struct.pack(">H", len(q)) + q); r = s.recv(4096)[2:]
+    else: s.send(q); r = s.recv(4096)
+    return r[3] & 15, ".".join(str(b) for b in r[-4:])
+`;
+
+test("a program in the namespace resolves names at port 53 over UDP and TCP, and may bind port 53 itself", async () => {
+  resolver.setEndpoint({ networkId: "n", networkName: "net", containerId: "me", names: ["me"], ipv4: "10.0.0.2" });
+  resolver.openSandbox({ containerId: "me", netns, upstreams: [], ndotsSet: false });
+  resolver.setEndpoint({ networkId: "n", networkName: "net", containerId: "db", names: ["db"], ipv4: "10.0.0.7" });
+  const out = await inside(`${LOOKUP}
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); own.bind(("0.0.0.0", 53))
+own2 = socket.socket(); own2.bind(("0.0.0.0", 53)); own2.listen()
+print(ask("db"), ask("db", tcp=True), ask("unknown")[0])`);
+  expect(out).toBe("(0, '10.0.0.7') (0, '10.0.0.7') 2");
+});
+
+test("opening a sandbox again (a new daemon) serves on new sockets with new records", async () => {
+  const second = openResolver();
+  second.setEndpoint({ networkId: "n", networkName: "net", containerId: "me", names: ["me"], ipv4: "10.0.0.2" });
+  second.setEndpoint({ networkId: "n", networkName: "net", containerId: "db", names: ["db"], ipv4: "10.0.0.99" });
+  second.openSandbox({ containerId: "me", netns, upstreams: [], ndotsSet: false });
+  expect(await inside(`${LOOKUP}\nprint(ask("db"))`)).toBe("(0, '10.0.0.99')");
+  second.close();
+});
+
+test("50 connections' worth of queries are all answered", async () => {
+  resolver.openSandbox({ containerId: "me", netns, upstreams: [], ndotsSet: false });
+  const out = await inside(`${LOOKUP}
+import threading
+bad = []
+def work():
+    for i in range(40):
+        if ask("db") != (0, "10.0.0.7"): bad.append(1)
+threads = [threading.Thread(target=work) for i in range(50)]
+[t.start() for t in threads]; [t.join() for t in threads]
+print("bad", len(bad))`);
+  expect(out).toBe("bad 0");
+});
