@@ -14,4 +14,5 @@ export * from "./nftables.ts";
 export * from "./nftables-elements.ts";
 export * from "./process.ts";
 export * from "./socket.ts";
+export * from "./worker.ts";
 export * from "./xattr.ts";

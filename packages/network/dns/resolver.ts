@@ -10,6 +10,7 @@ import {
   SOCK,
   socket,
   socketpair,
+  workerUrl,
   writeAll,
 } from "@gantry/sys";
 import type { EndpointRecord } from "./records.ts";
@@ -94,7 +95,7 @@ class ThreadResolver implements Resolver {
   #start(): void {
     if (this.#worker) return;
     const [mine, theirs] = socketpair(AF.UNIX, SOCK.STREAM);
-    this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href, { smol: true });
+    this.#worker = new Worker(workerUrl("packages/network/dns/worker.ts"), { smol: true });
     this.#worker.unref();
     this.#worker.postMessage({ controlFd: theirs });
     this.#control = mine;
