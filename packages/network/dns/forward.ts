@@ -1,11 +1,17 @@
-import { EPOLL, errno, libc, MSG } from "@gantry/sys";
+import { AF, close, EPOLL, errno, inetAddress, inNetworkNamespace, libc, MSG, SOCK } from "@gantry/sys";
 import { addressKey, buildResponse, parseQuery, Rcode, readName } from "./message.ts";
-import { type DnsServer, upstreamSocket } from "./server.ts";
+import type { DnsServer } from "./server.ts";
 
 /** Who asked: gets the answer's bytes, with its own ID in them. */
 export interface Client {
   tcp: boolean;
   reply(response: Uint8Array): void;
+}
+
+/** A server that is asked; from the network namespace behind `netns`, or from the host's where that is -1. */
+export interface Upstream {
+  address: Uint8Array;
+  netns: number;
 }
 
 export interface ForwardLimits {
@@ -35,9 +41,9 @@ interface Pending {
   containerId: string;
   client: Client;
   packet: Uint8Array;
-  upstreams: Uint8Array[];
+  upstreams: Upstream[];
   next: number;
-  current: Uint8Array;
+  current: Upstream;
   fd: number;
   id: number;
   deadline: number;
@@ -63,13 +69,13 @@ export class Forwarder {
     this.#limits = { ...DEFAULTS, ...limits };
   }
 
-  forward(packet: Uint8Array, containerId: string, upstreams: Uint8Array[], client: Client): void {
+  forward(packet: Uint8Array, containerId: string, upstreams: Upstream[], client: Client): void {
     const mine = this.#perContainer.get(containerId) ?? 0;
     if (this.#pending.size >= this.#limits.total || mine >= this.#limits.perContainer) {
       return this.#fail(packet, client);
     }
     const now = performance.now();
-    const penalised = (upstream: Uint8Array) => (this.#penalty.get(addressKey(upstream)) ?? 0) > now;
+    const penalised = (upstream: Upstream) => (this.#penalty.get(penaltyKey(upstream)) ?? 0) > now;
     const ordered = [...upstreams.filter((u) => !penalised(u)), ...upstreams.filter(penalised)];
     this.#perContainer.set(containerId, mine + 1);
     const pending: Pending = {
@@ -111,9 +117,9 @@ export class Forwarder {
     for (const pending of this.#pending) this.#finish(pending);
   }
 
-  #penalise(upstream: Uint8Array): void {
+  #penalise(upstream: Upstream): void {
     if (this.#penalty.size > 1024) this.#penalty.clear();
-    this.#penalty.set(addressKey(upstream), performance.now() + this.#limits.penaltyMs);
+    this.#penalty.set(penaltyKey(upstream), performance.now() + this.#limits.penaltyMs);
   }
 
   /** Goes on to the next upstream, or gives up. */
@@ -220,6 +226,27 @@ export class Forwarder {
     this.#finish(pending);
     pending.client.reply(response);
   }
+}
+
+/** The same address may be alive in one namespace and dead in another. */
+function penaltyKey(upstream: Upstream): string {
+  return `${upstream.netns} ${addressKey(upstream.address)}`;
+}
+
+/** A connected UDP socket, or a TCP one that is connecting, non-blocking; -1 where none can be had. */
+function upstreamSocket(upstream: Upstream, tcp: boolean, port: number): number {
+  const family = upstream.address.length === 16 ? AF.INET6 : AF.INET;
+  const type = (tcp ? SOCK.STREAM : SOCK.DGRAM) | SOCK.NONBLOCK | SOCK.CLOEXEC;
+  const make = () => libc.socket(family, type, 0);
+  const fd = upstream.netns < 0 ? make() : inNetworkNamespace(upstream.netns, make);
+  if (fd < 0) return -1;
+  const target = inetAddress(upstream.address, port);
+  const EINPROGRESS = 115;
+  if (libc.connect(fd, target, target.length) < 0 && errno() !== EINPROGRESS) {
+    close(fd);
+    return -1;
+  }
+  return fd;
 }
 
 function withId(packet: Uint8Array, id: number): Uint8Array {

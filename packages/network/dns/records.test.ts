@@ -7,9 +7,23 @@ const text = (list: Uint8Array[] | null) => list?.map((a) => [...a].join(".")).s
 
 test("names are seen only on networks both are on", () => {
   const records = new Records();
-  records.set({ ...net("n1", "front"), containerId: "a", names: ["web", "aaaaaaaaaaaa"], ipv4: "10.0.0.2" });
-  records.set({ ...net("n1", "front"), containerId: "b", names: ["db"], ipv4: "10.0.0.3", ipv6: "fd00::3" });
-  records.set({ ...net("n2", "back"), containerId: "c", names: ["secret"], ipv4: "10.1.0.2" });
+  records.set({
+    ...net("n1", "front"),
+    containerId: "a",
+    names: ["web", "aaaaaaaaaaaa"],
+    ipv4: ["10.0.0.2"],
+    ipv6: [],
+    links: {},
+  });
+  records.set({
+    ...net("n1", "front"),
+    containerId: "b",
+    names: ["db"],
+    ipv4: ["10.0.0.3"],
+    ipv6: ["fd00::3"],
+    links: {},
+  });
+  records.set({ ...net("n2", "back"), containerId: "c", names: ["secret"], ipv4: ["10.1.0.2"], ipv6: [], links: {} });
   expect(text(records.resolve("a", "db", 4))).toEqual(["10.0.0.3"]);
   expect(text(records.resolve("b", "aaaaaaaaaaaa", 4))).toEqual(["10.0.0.2"]);
   expect(records.resolve("a", "secret", 4)).toBeNull();
@@ -23,7 +37,14 @@ test("names are seen only on networks both are on", () => {
 test("an alias of several containers gives all of them in changing order", () => {
   const records = new Records();
   for (let i = 2; i < 6; i++) {
-    records.set({ ...net("n"), containerId: `c${i}`, names: [`c${i}`, "pool"], ipv4: `10.0.0.${i}` });
+    records.set({
+      ...net("n"),
+      containerId: `c${i}`,
+      names: [`c${i}`, "pool"],
+      ipv4: [`10.0.0.${i}`],
+      ipv6: [],
+      links: {},
+    });
   }
   expect(text(records.resolve("c2", "pool", 4))).toEqual(["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]);
   const firsts = new Set(Array.from({ length: 200 }, () => records.resolve("c2", "pool", 4)![0]!.join(".")));
@@ -32,17 +53,17 @@ test("an alias of several containers gives all of them in changing order", () =>
 
 test("links are one container's own names", () => {
   const records = new Records();
-  records.set({ ...net("n"), containerId: "a", names: ["a"], ipv4: "10.0.0.2", links: { mysql: "db" } });
-  records.set({ ...net("n"), containerId: "db", names: ["db"], ipv4: "10.0.0.3" });
+  records.set({ ...net("n"), containerId: "a", names: ["a"], ipv4: ["10.0.0.2"], links: { mysql: "db" }, ipv6: [] });
+  records.set({ ...net("n"), containerId: "db", names: ["db"], ipv4: ["10.0.0.3"], ipv6: [], links: {} });
   expect(text(records.resolve("a", "mysql", 4))).toEqual(["10.0.0.3"]);
   expect(records.resolve("db", "mysql", 4)).toBeNull();
 });
 
 test("removal and replacement leave nothing stale", () => {
   const records = new Records();
-  records.set({ ...net("n"), containerId: "a", names: ["old"], ipv4: "10.0.0.2" });
-  records.set({ ...net("n"), containerId: "b", names: ["b"], ipv4: "10.0.0.3" });
-  records.set({ ...net("n"), containerId: "a", names: ["new"], ipv4: "10.0.0.9" });
+  records.set({ ...net("n"), containerId: "a", names: ["old"], ipv4: ["10.0.0.2"], ipv6: [], links: {} });
+  records.set({ ...net("n"), containerId: "b", names: ["b"], ipv4: ["10.0.0.3"], ipv6: [], links: {} });
+  records.set({ ...net("n"), containerId: "a", names: ["new"], ipv4: ["10.0.0.9"], ipv6: [], links: {} });
   expect(records.resolve("b", "old", 4)).toBeNull();
   expect(text(records.resolve("b", "new", 4))).toEqual(["10.0.0.9"]);
   expect(records.reverse("b", addressKey(addressBytes("10.0.0.2")))).toBeNull();

@@ -1,21 +1,9 @@
+import type { EndpointRecord } from "../resolver.ts";
 import { addressBytes, addressKey } from "./message.ts";
 
-/** A container's place on a network, as names see it. */
-export interface EndpointRecord {
-  networkId: string;
-  networkName: string;
-  containerId: string;
-  /** Container name, aliases, short ID: each resolves to the addresses. The first is the one PTR answers give. */
-  names: string[];
-  ipv4?: string;
-  ipv6?: string;
-  /** Names only this container sees on this network (`--link target:alias`): alias to target name. */
-  links?: Record<string, string>;
-}
-
 interface Stored extends EndpointRecord {
-  v4: Uint8Array | null;
-  v6: Uint8Array | null;
+  v4: Uint8Array[];
+  v6: Uint8Array[];
 }
 
 interface NetworkNames {
@@ -42,8 +30,8 @@ export class Records {
     const stored: Stored = {
       ...record,
       names: [...new Set(record.names.map((n) => n.toLowerCase()))],
-      v4: record.ipv4 ? addressBytes(record.ipv4) : null,
-      v6: record.ipv6 ? addressBytes(record.ipv6) : null,
+      v4: record.ipv4.map(addressBytes),
+      v6: record.ipv6.map(addressBytes),
     };
     let network = this.#networks.get(record.networkId);
     if (!network) {
@@ -60,7 +48,7 @@ export class Records {
       if (list) list.push(stored);
       else network.byName.set(name, [stored]);
     }
-    for (const address of [stored.v4, stored.v6]) if (address) network.byAddress.set(addressKey(address), stored);
+    for (const address of [...stored.v4, ...stored.v6]) network.byAddress.set(addressKey(address), stored);
     let joined = this.#containers.get(record.containerId);
     if (!joined) this.#containers.set(record.containerId, (joined = new Map()));
     joined.set(record.networkId, stored);
@@ -78,9 +66,8 @@ export class Records {
       if (left.length > 0) network.byName.set(name, left);
       else network.byName.delete(name);
     }
-    for (const address of [stored.v4, stored.v6]) {
-      if (address && network.byAddress.get(addressKey(address)) === stored)
-        network.byAddress.delete(addressKey(address));
+    for (const address of [...stored.v4, ...stored.v6]) {
+      if (network.byAddress.get(addressKey(address)) === stored) network.byAddress.delete(addressKey(address));
     }
     if (network.byName.size === 0 && network.byAddress.size === 0) this.#networks.delete(networkId);
   }
@@ -106,10 +93,10 @@ export class Records {
 
   #inNetwork(networkId: string, self: Stored, name: string, family: 4 | 6): Addresses {
     const network = this.#networks.get(networkId);
-    const link = self.links && Object.hasOwn(self.links, name) ? self.links[name]!.toLowerCase() : undefined;
+    const link = Object.hasOwn(self.links, name) ? self.links[name]!.toLowerCase() : undefined;
     const entries = (link === undefined ? undefined : network?.byName.get(link)) ?? network?.byName.get(name);
     if (!entries) return null;
-    const addresses = entries.map((one) => (family === 4 ? one.v4 : one.v6)).filter((a) => a !== null);
+    const addresses = entries.flatMap((one) => (family === 4 ? one.v4 : one.v6));
     for (let i = addresses.length - 1; i > 0; i--) {
       const j = Math.floor(Math.random() * (i + 1));
       [addresses[i], addresses[j]] = [addresses[j]!, addresses[i]!];

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { CLONE_NEW, close, inNetworkNamespace, open, setns, unshare } from "@gantry/sys";
-import { openResolver, type Resolver } from "./resolver.ts";
+import type { Resolver, ResolverSandbox } from "../resolver.ts";
+import { openResolver } from "./resolver.ts";
 
 let netns: number;
 let resolver: Resolver;
@@ -16,9 +17,19 @@ beforeAll(() => {
   resolver = openResolver();
 });
 
-afterAll(() => {
-  resolver.close();
+afterAll(async () => {
+  await resolver.shutdown();
   close(netns);
+});
+
+const sandbox = (): ResolverSandbox => ({
+  containerId: "me",
+  namespaceFd: netns,
+  upstreams: [],
+  internal: false,
+  options: [],
+  search: [],
+  links: {},
 });
 
 /** Runs Python in the namespace: the resolver of its C library, and sockets, as programs in containers have them. */
@@ -44,9 +55,25 @@ def ask(name, kind=1, tcp=False):
 `;
 
 test("a program in the namespace resolves names at port 53 over UDP and TCP, and may bind port 53 itself", async () => {
-  resolver.setEndpoint({ networkId: "n", networkName: "net", containerId: "me", names: ["me"], ipv4: "10.0.0.2" });
-  resolver.openSandbox({ containerId: "me", netns, upstreams: [], ndotsSet: false });
-  resolver.setEndpoint({ networkId: "n", networkName: "net", containerId: "db", names: ["db"], ipv4: "10.0.0.7" });
+  resolver.addEndpoint({
+    networkId: "n",
+    networkName: "net",
+    containerId: "me",
+    names: ["me"],
+    ipv4: ["10.0.0.2"],
+    ipv6: [],
+    links: {},
+  });
+  await resolver.addSandbox(sandbox());
+  resolver.addEndpoint({
+    networkId: "n",
+    networkName: "net",
+    containerId: "db",
+    names: ["db"],
+    ipv4: ["10.0.0.7"],
+    ipv6: [],
+    links: {},
+  });
   const out = await inside(`${LOOKUP}
 own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); own.bind(("0.0.0.0", 53))
 own2 = socket.socket(); own2.bind(("0.0.0.0", 53)); own2.listen()
@@ -56,15 +83,31 @@ print(ask("db"), ask("db", tcp=True), ask("unknown")[0])`);
 
 test("opening a sandbox again (a new daemon) serves on new sockets with new records", async () => {
   const second = openResolver();
-  second.setEndpoint({ networkId: "n", networkName: "net", containerId: "me", names: ["me"], ipv4: "10.0.0.2" });
-  second.setEndpoint({ networkId: "n", networkName: "net", containerId: "db", names: ["db"], ipv4: "10.0.0.99" });
-  second.openSandbox({ containerId: "me", netns, upstreams: [], ndotsSet: false });
+  second.addEndpoint({
+    networkId: "n",
+    networkName: "net",
+    containerId: "me",
+    names: ["me"],
+    ipv4: ["10.0.0.2"],
+    ipv6: [],
+    links: {},
+  });
+  second.addEndpoint({
+    networkId: "n",
+    networkName: "net",
+    containerId: "db",
+    names: ["db"],
+    ipv4: ["10.0.0.99"],
+    ipv6: [],
+    links: {},
+  });
+  await second.addSandbox(sandbox());
   expect(await inside(`${LOOKUP}\nprint(ask("db"))`)).toBe("(0, '10.0.0.99')");
-  second.close();
+  await second.shutdown();
 });
 
 test("50 connections' worth of queries are all answered", async () => {
-  resolver.openSandbox({ containerId: "me", netns, upstreams: [], ndotsSet: false });
+  await resolver.addSandbox(sandbox());
   const out = await inside(`${LOOKUP}
 import threading
 bad = []

@@ -4,6 +4,7 @@ import {
   close,
   inetAddress,
   inNetworkNamespace,
+  isErrno,
   libc,
   listen,
   Nftables,
@@ -13,36 +14,19 @@ import {
   workerUrl,
   writeAll,
 } from "@gantry/sys";
-import type { EndpointRecord } from "./records.ts";
+import type { EndpointRecord, Resolver, ResolverSandbox } from "../resolver.ts";
 import type { Control } from "./worker.ts";
 
 /** Where containers on user-defined networks find their resolver, as in Docker. */
 export const RESOLVER_ADDRESS = "127.0.0.11";
 
-export interface ResolverSandbox {
-  containerId: string;
-  /** Descriptor of the container's network namespace; stays the caller's. The loopback interface is up. */
-  netns: number;
-  /** Upstream servers' IP addresses, in order; empty where nothing may leave (internal networks). */
-  upstreams: string[];
-  ndotsSet: boolean;
-}
-
 /**
- * The embedded resolver. `openSandbox` puts its sockets into a container's network namespace, with ports of the
- * kernel's choice and port 53 of 127.0.0.11 redirected to them, so that the container itself may bind port 53 on
- * 0.0.0.0. `setEndpoint` says who is on which network under which names. Both may come in any order and replace what was
- * there; `closeSandbox` forgets a container's sockets. After a daemon restart all is told again, and the sockets made anew.
+ * The port behind 53, where it is free. Always the same, so that what the namespace's connection tracking remembers of
+ * an earlier daemon's sockets leads to the new ones.
  */
-export interface Resolver {
-  openSandbox(sandbox: ResolverSandbox): void;
-  closeSandbox(containerId: string): void;
-  setEndpoint(record: EndpointRecord): void;
-  removeEndpoint(networkId: string, containerId: string): void;
-  close(): void;
-}
+const PREFERRED_PORT = 40_053;
 
-/** Starts nothing yet: the thread comes with the first sandbox. */
+/** The resolver on a thread of its own. Starts nothing yet: the thread comes with the first sandbox. */
 export function openResolver(): Resolver {
   return new ThreadResolver();
 }
@@ -53,34 +37,31 @@ class ThreadResolver implements Resolver {
   /** Told before the thread was there. */
   #early: Control[] = [];
 
-  openSandbox(sandbox: ResolverSandbox): void {
-    const { udp, tcp } = openSockets(sandbox.netns);
+  async addSandbox(sandbox: ResolverSandbox): Promise<void> {
+    this.removeSandbox(sandbox.containerId);
+    const { udp, tcp } = openSockets(sandbox.namespaceFd);
+    const upstreams = sandbox.internal ? [] : sandbox.upstreams;
+    const inside = upstreams.some((upstream) => !upstream.fromHost);
+    const DUPFD_CLOEXEC = 1030;
+    const netns = inside ? libc.fcntl(sandbox.namespaceFd, DUPFD_CLOEXEC, 3) : -1;
     this.#start();
-    this.#tell({
-      op: "sandbox",
-      config: {
-        containerId: sandbox.containerId,
-        udp,
-        tcp,
-        upstreams: sandbox.upstreams,
-        ndotsSet: sandbox.ndotsSet,
-      },
-    });
+    const ndotsSet = sandbox.options.some((option) => /^ndots:[1-9]/.test(option));
+    this.#tell({ op: "sandbox", config: { containerId: sandbox.containerId, udp, tcp, upstreams, netns, ndotsSet } });
   }
 
-  closeSandbox(containerId: string): void {
+  async removeSandbox(containerId: string): Promise<void> {
     if (this.#worker) this.#tell({ op: "unsandbox", containerId });
   }
 
-  setEndpoint(record: EndpointRecord): void {
+  addEndpoint(record: EndpointRecord): void {
     this.#tell({ op: "endpoint", record });
   }
 
-  removeEndpoint(networkId: string, containerId: string): void {
+  removeEndpoint(containerId: string, networkId: string): void {
     this.#tell({ op: "unendpoint", networkId, containerId });
   }
 
-  close(): void {
+  async shutdown(): Promise<void> {
     if (this.#control >= 0) close(this.#control);
     this.#control = -1;
     this.#worker = null;
@@ -118,7 +99,17 @@ function openSockets(netns: number): { udp: number; tcp: number } {
   const open = (type: number): number => {
     const fd = socket(AF.INET, type | SOCK.NONBLOCK);
     opened.push(fd);
-    bind(fd, inetAddress(new Uint8Array([127, 0, 0, 11]), 0), RESOLVER_ADDRESS);
+    const at = (port: number) => inetAddress(new Uint8Array([127, 0, 0, 11]), port);
+    const SOL_SOCKET = 1;
+    const SO_REUSEADDR = 2;
+    // Connections of an earlier daemon in TIME_WAIT must not keep the port.
+    if (type === SOCK.STREAM) libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, new Int32Array([1]), 4);
+    try {
+      bind(fd, at(PREFERRED_PORT), RESOLVER_ADDRESS);
+    } catch (error) {
+      if (!isErrno(error, "EADDRINUSE")) throw error;
+      bind(fd, at(0), RESOLVER_ADDRESS);
+    }
     return fd;
   };
   try {

@@ -99,9 +99,32 @@ beforeEach(async () => {
   const tcp = boundSocket(SOCK.STREAM);
   port = udp.port;
   tcpPort = tcp.port;
-  server.addSandbox({ containerId: "c1", udp: udp.fd, tcp: tcp.fd, upstreams: ["127.0.0.1"], ndotsSet: false });
-  server.records.set({ networkId: "n", networkName: "net", containerId: "c1", names: ["self"], ipv4: "10.0.0.2" });
-  server.records.set({ networkId: "n", networkName: "net", containerId: "c2", names: ["web"], ipv4: "10.0.0.3" });
+  server.addSandbox({
+    containerId: "c1",
+    udp: udp.fd,
+    tcp: tcp.fd,
+    upstreams: [{ address: "127.0.0.1", fromHost: true }],
+    netns: -1,
+    ndotsSet: false,
+  });
+  server.records.set({
+    networkId: "n",
+    networkName: "net",
+    containerId: "c1",
+    names: ["self"],
+    ipv4: ["10.0.0.2"],
+    ipv6: [],
+    links: {},
+  });
+  server.records.set({
+    networkId: "n",
+    networkName: "net",
+    containerId: "c2",
+    names: ["web"],
+    ipv4: ["10.0.0.3"],
+    ipv6: [],
+    links: {},
+  });
   pump = setInterval(() => server.turn(0), 1);
 });
 
@@ -161,12 +184,12 @@ test("more queries under way than a container may have are refused at once", asy
 test("without upstreams, or for single labels with ndots set, unknown names fail here", async () => {
   for (const [upstreams, ndotsSet, name] of [
     [[], false, "a.example"],
-    [["127.0.0.1"], true, "single"],
+    [[{ address: "127.0.0.1", fromHost: true }], true, "single"],
   ] as const) {
     const udp = boundSocket(SOCK.DGRAM);
     const tcp = boundSocket(SOCK.STREAM);
     port = udp.port;
-    server.addSandbox({ containerId: "c1", udp: udp.fd, tcp: tcp.fd, upstreams: [...upstreams], ndotsSet });
+    server.addSandbox({ containerId: "c1", udp: udp.fd, tcp: tcp.fd, upstreams: [...upstreams], netns: -1, ndotsSet });
     expect((await ask(query(name, Type.A)))![3]! & 15).toBe(2);
   }
   expect(upstream.seen).toEqual([]);
@@ -205,7 +228,7 @@ test("TCP: several queries on one connection, split at any place, own and forwar
 test("closing a sandbox closes its sockets", () => {
   const udp = boundSocket(SOCK.DGRAM);
   const tcp = boundSocket(SOCK.STREAM);
-  server.addSandbox({ containerId: "x", udp: udp.fd, tcp: tcp.fd, upstreams: [], ndotsSet: false });
+  server.addSandbox({ containerId: "x", udp: udp.fd, tcp: tcp.fd, upstreams: [], netns: -1, ndotsSet: false });
   server.removeSandbox("x");
   expect(libc.fcntl(udp.fd, 1, 0)).toBe(-1);
   expect(libc.fcntl(tcp.fd, 1, 0)).toBe(-1);

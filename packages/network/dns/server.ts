@@ -1,4 +1,4 @@
-import { AF, close, EPOLL, Epoll, errno, inetAddress, libc, MSG, SOCK } from "@gantry/sys";
+import { close, EPOLL, Epoll, errno, libc, MSG, SOCK } from "@gantry/sys";
 import { type Client, Forwarder, type ForwardLimits } from "./forward.ts";
 import {
   type Answer,
@@ -21,8 +21,10 @@ export interface SandboxConfig {
   /** Bound UDP and listening TCP socket inside the container's network namespace; non-blocking, owned by the server. */
   udp: number;
   tcp: number;
-  /** Upstream servers: IP addresses, asked in this order. Empty: nothing is forwarded. */
-  upstreams: string[];
+  /** Upstream servers, asked in this order. Empty: nothing is forwarded. */
+  upstreams: { address: string; fromHost: boolean }[];
+  /** The container's network namespace, for upstreams that are asked from there; owned by the server. */
+  netns: number;
   /** The user set ndots: single-label names that are unknown are not forwarded (the client retries with its domain). */
   ndotsSet: boolean;
 }
@@ -31,7 +33,8 @@ interface Sandbox {
   id: string;
   udp: number;
   tcp: number;
-  upstreams: Uint8Array[];
+  netns: number;
+  upstreams: Upstream[];
   ndotsSet: boolean;
   connections: Set<TcpConnection>;
 }
@@ -92,7 +95,11 @@ export class DnsServer {
       id: config.containerId,
       udp: config.udp,
       tcp: config.tcp,
-      upstreams: config.upstreams.map(addressBytes),
+      netns: config.netns,
+      upstreams: config.upstreams.map(({ address, fromHost }) => ({
+        address: addressBytes(address),
+        netns: fromHost ? -1 : config.netns,
+      })),
       ndotsSet: config.ndotsSet,
       connections: new Set(),
     };
@@ -109,6 +116,7 @@ export class DnsServer {
     for (const connection of sandbox.connections) this.#closeConnection(connection);
     this.unwatch(sandbox.udp);
     this.unwatch(sandbox.tcp);
+    if (sandbox.netns >= 0) close(sandbox.netns);
   }
 
   /** Waits for work, at most `maxWaitMs`, and does it. */
@@ -181,7 +189,7 @@ export class DnsServer {
       case Type.A:
       case Type.AAAA: {
         const addresses = this.records.resolve(sandbox.id, query.name, query.type === Type.A ? 4 : 6);
-        return addresses?.map((data) => ({ type: query.type, data }));
+        return addresses?.map((data) => ({ type: query.type, data })) ?? null;
       }
       case Type.MX:
         return this.records.resolve(sandbox.id, query.name, 4) && [];
@@ -282,17 +290,4 @@ export class DnsServer {
     this.#connections.delete(connection);
     this.unwatch(connection.fd);
   }
-}
-
-/** A UDP or TCP socket towards an upstream, non-blocking; -1 where none can be had. */
-export function upstreamSocket(address: Uint8Array, tcp: boolean, port = 53): number {
-  const family = address.length === 16 ? AF.INET6 : AF.INET;
-  const fd = libc.socket(family, (tcp ? SOCK.STREAM : SOCK.DGRAM) | SOCK.NONBLOCK | SOCK.CLOEXEC, 0);
-  if (fd < 0) return -1;
-  const target = inetAddress(address, port);
-  if (libc.connect(fd, target, target.length) < 0 && errno() !== 115) {
-    close(fd);
-    return -1;
-  }
-  return fd;
 }

@@ -4,7 +4,7 @@
  * the daemon. Ends when the control socket is closed.
  */
 import { EPOLL, libc, MSG } from "@gantry/sys";
-import type { EndpointRecord } from "./records.ts";
+import type { EndpointRecord } from "../resolver.ts";
 import { DnsServer, type SandboxConfig } from "./server.ts";
 
 export type Control =
