@@ -1,5 +1,5 @@
 import { close, EPOLL, Epoll, errno, libc, MSG, SOCK } from "@gantry/sys";
-import { type Client, Forwarder, type ForwardLimits } from "./forward.ts";
+import { type Client, Forwarder, type ForwardLimits, type Upstream } from "./forward.ts";
 import {
   type Answer,
   addressBytes,
