@@ -1,0 +1,66 @@
+import { systemError } from "@gantry/spec";
+import { readText, tryRead } from "./file.ts";
+import type { CgroupMode } from "./types.ts";
+
+/** One mounted v1 hierarchy: where, and what it controls ("cpu", "cpuacct", "name=systemd"). */
+export interface Hierarchy {
+  mountPoint: string;
+  controllers: string[];
+}
+
+export interface CgroupLayout {
+  mode: CgroupMode;
+  hierarchies: Hierarchy[];
+  /** Mount point of the cgroup2 tree; in hybrid mode it controls nothing. */
+  unified: string | null;
+}
+
+/** mountinfo writes space, tab, newline and backslash as octal. */
+const unescapeOctal = (field: string) =>
+  field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+const NOT_CONTROLLERS = new Set(["rw", "ro", "xattr", "noprefix", "clone_children", "all", "none", "favordynmods"]);
+
+/**
+ * Reads the cgroup mounts at and below `root` from /proc/self/mountinfo's text. v1 hierarchies may be mounted one by
+ * one, together ("cpu,cpuacct"), or not at all; the first mount of a hierarchy counts.
+ */
+export function cgroupLayout(mountinfo: string, root: string): CgroupLayout {
+  const hierarchies = new Map<string, Hierarchy>();
+  let unified: string | null = null;
+  for (const line of mountinfo.split("\n")) {
+    const [before, after] = line.split(" - ");
+    const fields = before?.split(" ") ?? [];
+    const [type, , options] = after?.split(" ") ?? [];
+    if (fields.length < 6 || !type || !options) continue;
+    const mountPoint = unescapeOctal(fields[4]!);
+    if (mountPoint !== root && !mountPoint.startsWith(`${root}/`)) continue;
+    if (type === "cgroup2") unified ??= mountPoint;
+    if (type !== "cgroup") continue;
+    const controllers = options
+      .split(",")
+      .filter((option) => !NOT_CONTROLLERS.has(option) && !/^release_agent=/.test(option));
+    const key = controllers.join(",");
+    if (!hierarchies.has(key)) hierarchies.set(key, { mountPoint, controllers });
+  }
+  const mode = hierarchies.size === 0 ? "v2" : unified ? "hybrid" : "v1";
+  return { mode, hierarchies: [...hierarchies.values()], unified };
+}
+
+/** The layout of this machine. Throws where no cgroups are mounted at `root`. */
+export function detectLayout(root: string): CgroupLayout {
+  const layout = cgroupLayout(readText("/proc/self/mountinfo"), root);
+  if (layout.hierarchies.length === 0 && !layout.unified)
+    throw systemError(`no cgroup file system is mounted at ${root}`);
+  return layout;
+}
+
+/** This process's own cgroup per v1 hierarchy, keyed as Hierarchy.controllers joined by commas; "" for v2. */
+export function ownCgroups(text = tryRead("/proc/self/cgroup") ?? ""): Map<string, string> {
+  const own = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    const match = /^\d+:([^:]*):(.*)$/.exec(line);
+    if (match) own.set(match[1]!, match[2]!);
+  }
+  return own;
+}
