@@ -1,0 +1,191 @@
+import { type Descriptor, type Digest, systemError } from "@gantry/spec";
+import type { Ingest, Storage } from "@gantry/storage";
+import { type BlobSink, type BlobSource, type DownloadOptions, downloadBlob } from "./download.ts";
+import { Feed } from "./feed.ts";
+import type { Limiter } from "./limiter.ts";
+import { TransientError } from "./retry.ts";
+
+/** What is going on with a layer; `Docker's` words for these are the listener's to find. */
+export type LayerEvent =
+  | { state: "waiting" | "verifying" | "downloaded" | "done" }
+  | { state: "downloading" | "extracting"; current: number; total: number }
+  | { state: "retrying"; seconds: number };
+
+export interface LayerJob {
+  storage: Storage;
+  descriptor: Descriptor;
+  diffId: Digest;
+  sources: readonly BlobSource[];
+  limiter: Limiter;
+  download: Omit<DownloadOptions, "signal" | "onProgress" | "onRetry">;
+  signal: AbortSignal;
+  onEvent: (event: LayerEvent) => void;
+}
+
+/** Times that a blob is fetched whole before its registry is held to be wrong. */
+const WHOLE_TRIES = 3;
+
+/**
+ * Brings a layer in: the blob is downloaded, verified and kept while the same bytes are unpacked in passing. A resumed
+ * download is unpacked from its file afterwards. Killed or aborted, the partial blob stays for the next try.
+ */
+export async function bringLayer(job: LayerJob): Promise<void> {
+  const { storage, descriptor, diffId, signal, onEvent } = job;
+  const { digest, size } = descriptor;
+  const blob: Descriptor = { mediaType: descriptor.mediaType, digest, size, urls: descriptor.urls };
+  let unpacked = false;
+  if (!storage.content.has(digest)) {
+    if (job.limiter.full) onEvent({ state: "waiting" });
+    unpacked = await job.limiter.run(() => fetchBlob(job, blob), signal);
+  }
+  onEvent({ state: "downloaded" });
+  if (!unpacked) {
+    signal.throwIfAborted();
+    await storage.layers.unpack(
+      { path: storage.content.path(digest) },
+      {
+        expected: diffId,
+        blob,
+        signal,
+        onProgress: (current) => onEvent({ state: "extracting", current, total: size }),
+      },
+    );
+  }
+  onEvent({ state: "done" });
+}
+
+/** Downloads and verifies the blob. Returns whether the layer was unpacked in passing. */
+async function fetchBlob(job: LayerJob, blob: Descriptor): Promise<boolean> {
+  const { storage, descriptor, signal, onEvent } = job;
+  const { digest, size } = descriptor;
+  for (let whole = 1; ; whole++) {
+    // Another pull may have brought it while this one waited for its turn.
+    if (storage.content.has(digest)) return false;
+    const sink = await LayerSink.open(job, blob);
+    try {
+      await downloadBlob(job.sources, descriptor, sink, {
+        ...job.download,
+        signal,
+        onProgress: (current) => onEvent({ state: "downloading", current, total: size }),
+        onRetry: (_, delay) => onEvent({ state: "retrying", seconds: Math.max(1, Math.round(delay / 1000)) }),
+      });
+      onEvent({ state: "verifying" });
+    } catch (error) {
+      sink.leave(error);
+      throw error instanceof TransientError ? (error.cause ?? systemError(error.message, error)) : error;
+    }
+    try {
+      await sink.commit();
+    } catch (error) {
+      if (isLocal(error)) throw error;
+      if (whole >= WHOLE_TRIES) throw systemError(`filesystem layer verification failed for digest ${digest}`, error);
+      onEvent({ state: "retrying", seconds: 1 });
+      continue;
+    }
+    onEvent({ state: "downloaded" });
+    return sink.finishUnpack();
+  }
+}
+
+/** Whether the system, not the content, is to blame (a full disk, no permission). */
+function isLocal(error: unknown): boolean {
+  const code = (error as { code?: unknown })?.code;
+  return typeof code === "string" && /^E[A-Z]+$/.test(code);
+}
+
+/** Writes to the content store and, where the download begins at 0, to the unpacker. */
+class LayerSink implements BlobSink {
+  readonly #job: LayerJob;
+  readonly #blob: Descriptor;
+  #ingest: Ingest;
+  #offset: number;
+  #feed: Feed | undefined;
+  #unpacking: Promise<boolean> | undefined;
+  #downloaded = false;
+
+  private constructor(job: LayerJob, blob: Descriptor, ingest: Ingest) {
+    this.#job = job;
+    this.#blob = blob;
+    this.#ingest = ingest;
+    this.#offset = ingest.offset;
+    this.#beginUnpack();
+  }
+
+  static async open(job: LayerJob, blob: Descriptor): Promise<LayerSink> {
+    return new LayerSink(job, blob, await job.storage.content.ingest(blob.digest));
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    // The store first: the unpacker may hand the bytes to a worker, which takes them away from here.
+    const length = chunk.byteLength;
+    const written = this.#ingest.write(chunk);
+    if (written) await written;
+    this.#offset += length;
+    const fed = this.#feed?.write(chunk);
+    if (fed) await fed;
+  }
+
+  async restart(): Promise<void> {
+    await this.#endUnpack(new Error("download begins again"));
+    this.#ingest.discard();
+    this.#ingest = await this.#job.storage.content.ingest(this.#blob.digest);
+    this.#offset = this.#ingest.offset;
+    this.#beginUnpack();
+  }
+
+  /** Gives up for now; what was downloaded stays for a resume. */
+  leave(error: unknown): void {
+    void this.#endUnpack(error instanceof Error ? error : new Error(String(error)));
+    this.#ingest.close();
+  }
+
+  async commit(): Promise<void> {
+    this.#downloaded = true;
+    try {
+      await this.#ingest.commit(this.#blob.digest, this.#blob.size);
+    } catch (error) {
+      await this.#endUnpack(new Error("blob does not have its digest"));
+      throw error;
+    }
+  }
+
+  /** After the commit: whether the unpacking in passing came to a good end. */
+  async finishUnpack(): Promise<boolean> {
+    this.#feed?.close();
+    return (await this.#unpacking) ?? false;
+  }
+
+  #beginUnpack(): void {
+    this.#feed = undefined;
+    this.#unpacking = undefined;
+    if (this.#offset > 0) return;
+    const { storage, diffId, signal, onEvent } = this.#job;
+    const feed = new Feed();
+    this.#feed = feed;
+    const onProgress = (current: number) => {
+      if (this.#downloaded) onEvent({ state: "extracting", current, total: this.#blob.size });
+    };
+    this.#unpacking = storage.layers
+      .unpack(feed.stream, { expected: diffId, blob: this.#blob, signal, onProgress })
+      .then(
+        () => {
+          feed.drop();
+          return true;
+        },
+        () => {
+          // Whether the blob or its unpacking is at fault shows once the digest is known; see bringLayer.
+          feed.drop();
+          return false;
+        },
+      );
+  }
+
+  async #endUnpack(error: Error): Promise<void> {
+    this.#feed?.fail(error);
+    await this.#unpacking;
+  }
+}
