@@ -73,8 +73,8 @@ function setIo(directory: string, io: NonNullable<LinuxResources["blockIO"]>): v
     riops: io.throttleReadIOPSDevice,
     wiops: io.throttleWriteIOPSDevice,
   };
+  // 0 lifts a limit on v1.
   for (const [name, devices] of Object.entries(throttles))
-    // 0 lifts a limit on v1.
     for (const { major, minor, rate } of devices ?? [])
       set(`${directory}/io.max`, `${major}:${minor} ${name}=${rate || "max"}`);
 }

@@ -22,6 +22,9 @@ const RUNNABLE: Record<"x64" | "arm64", SeccompArch[]> = { x64: ["X86_64", "X86"
 const FOREIGN =
   /^(X86|X86_64|X32|ARM|AARCH64|MIPS(EL)?(64(N32)?)?|PPC(64(LE)?)?|S390X?|RISCV64|LOONGARCH64|PARISC(64)?|M68K|SH(EB)?)$/;
 
+/** -1, which a tracer sets to cancel a call: not one of x32's, though it has the bit. */
+const CANCELLED = 0xffffffff;
+
 /** Numbers from `start` up to the next span's start that are treated alike. */
 interface Span {
   start: number;
@@ -112,6 +115,18 @@ function spansOf(profile: LinuxSeccomp, arch: SeccompArch, first: number, enosys
   return spans;
 }
 
+const KILL: Rule[] = [{ conditions: [], action: RET_KILL_THREAD }];
+
+/** Numbers with x32's bit where x32 is not covered; the others up there are as those `above` the highest known. */
+function noX32(above: Rule[]): Span[] {
+  return [
+    { start: X32_BIT, rules: KILL },
+    { start: 2 * X32_BIT, rules: above },
+    { start: 3 * X32_BIT, rules: KILL },
+    { start: CANCELLED, rules: [] },
+  ];
+}
+
 /** The architectures a profile covers on this machine: always the machine's own. */
 function architecturesOf(profile: LinuxSeccomp, arch: "x64" | "arm64"): Set<SeccompArch> {
   const covered = new Set([NATIVE[arch]]);
@@ -172,7 +187,7 @@ function compile(profile: LinuxSeccomp, arch: "x64" | "arm64"): Uint8Array {
     if (one === "X86_64") {
       narrowFrom = X32_BIT;
       if (covered.has("X32")) spans.push(...spansOf(profile, "X32", X32_BIT, enosys, otherwise));
-      else spans.push({ start: X32_BIT, rules: [{ conditions: [], action: RET_KILL_THREAD }] });
+      else spans.push(...noX32(enosys ? spans.at(-1)!.rules : KILL));
     }
     const code = (span: Span) => spanCode(asm, span, span.start < narrowFrom, otherwise);
     asm.goto(treeCode(asm, spans, 0, spans.length, code));
