@@ -1,0 +1,88 @@
+import { type Credentials, type Emit, pushGreeting } from "@gantry/distribution";
+import {
+  type Digest,
+  familiarName,
+  familiarString,
+  notFound,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+  withDigest,
+  withTag,
+} from "@gantry/spec";
+import { type ImageRoom, imageEvent, namesOf } from "./room.ts";
+
+export interface PushRequest {
+  image: string;
+  tag?: string;
+  /** Every tag of the repository (`push -a`). */
+  all?: boolean;
+  credentials?: Credentials;
+  signal?: AbortSignal;
+}
+
+/** Pushes one tag, or all tags that a repository has here. Throws notFound in Docker's words where there is none. */
+export async function push(room: ImageRoom, request: PushRequest, emit: Emit): Promise<void> {
+  const given = parseReference(request.image);
+  const references = request.all && !request.tag ? allTags(room, given) : [oneTag(given, request.tag)];
+  for (const reference of references) find(room, reference);
+  emit(pushGreeting(given));
+  for (const reference of references) await pushOne(room, reference, request, emit);
+}
+
+function oneTag(given: Reference, tag: string | undefined): Reference {
+  return tag ? withTag(given, tag) : withDefaultTag(given);
+}
+
+function allTags(room: ImageRoom, given: Reference): Reference[] {
+  const found = room.storage.images
+    .list()
+    .flatMap((image) => namesOf(image))
+    .filter(
+      ({ canonical, reference }) => !canonical && reference.domain === given.domain && reference.path === given.path,
+    )
+    .map(({ reference }) => reference);
+  if (found.length === 0) throw missing(familiarName(given));
+  return found;
+}
+
+function missing(name: string): Error {
+  return notFound(`An image does not exist locally with the tag: ${name}`);
+}
+
+function find(room: ImageRoom, reference: Reference) {
+  const image = room.storage.images.list().find(({ tags }) => tags.includes(familiarString(reference)));
+  if (!image) throw missing(familiarName(reference));
+  return image;
+}
+
+async function pushOne(room: ImageRoom, reference: Reference, request: PushRequest, emit: Emit): Promise<void> {
+  const { storage } = room;
+  const lease = storage.lease();
+  try {
+    const image = find(room, reference);
+    const config = await storage.content.read(image.id);
+    const credentials = request.credentials ?? room.credentials?.(reference.domain);
+    const pushed = await room.distribution.push(
+      reference,
+      { config, manifest: image.manifest },
+      { credentials, signal: request.signal, emit, lease, mountFrom: (diffId) => knownIn(room, reference, diffId) },
+    );
+    storage.images.addDigest(image.id, familiarString(withDigest(reference, pushed.digest)));
+    imageEvent(room, "push", image, familiarString(reference), familiarName(reference));
+  } finally {
+    lease.release();
+  }
+}
+
+/** Repositories of the same registry that must have this layer, as an image with it was pulled from or pushed to them. */
+function knownIn(room: ImageRoom, reference: Reference, diffId: Digest): string[] {
+  const paths = new Set<string>();
+  for (const image of room.storage.images.list()) {
+    if (!image.config.rootfs.diff_ids.includes(diffId)) continue;
+    for (const { canonical, reference: other } of namesOf(image)) {
+      if (canonical && other.domain === reference.domain && other.path !== reference.path) paths.add(other.path);
+    }
+  }
+  return [...paths];
+}
