@@ -1,0 +1,135 @@
+import {
+  createContainer,
+  type Engine,
+  Filters,
+  inspectContainer,
+  killContainer,
+  listContainers,
+  parseWaitCondition,
+  pauseContainer,
+  removeContainer,
+  restartContainer,
+  startContainer,
+  stopContainer,
+  unpauseContainer,
+  waitContainer,
+} from "@gantry/engine";
+import { conflict, ContainerCreateRequest, invalidParameter } from "@gantry/spec";
+import { Type } from "@sinclair/typebox";
+import { type Route, route } from "../http/index.ts";
+
+const flag = Type.Optional(Type.Boolean());
+const text = Type.Optional(Type.String());
+const number = Type.Optional(Type.Integer());
+
+/** The life of containers: create, start, stop, wait, remove; list and inspect. */
+export function containerRoutes(engine: Engine): Route[] {
+  const get = (context: { params: Record<string, string> }) => engine.containers.get(context.params["name"] as string);
+  return [
+    route(
+      "POST",
+      "/containers/create",
+      {
+        query: Type.Object({ name: text, platform: text }),
+        body: ContainerCreateRequest,
+        bodyName: "CreateRequest",
+      },
+      async (context) => {
+        const { name, platform } = context.query;
+        const { Id, Warnings } = await createContainer(engine, name ?? "", context.body, platform ?? "");
+        context.json({ Id, Warnings }, 201);
+      },
+    ),
+    route(
+      "GET",
+      "/containers/json",
+      { query: Type.Object({ all: flag, limit: number, size: flag, filters: text }) },
+      async (context) => {
+        const { all, limit, size, filters } = context.query;
+        const list = await listContainers(engine, {
+          all: all === true,
+          limit: Math.max(0, limit ?? 0),
+          size: size === true,
+          filters: Filters.parse(filters),
+        });
+        context.json(list);
+      },
+    ),
+    route("GET", "/containers/{name}/json", { query: Type.Object({ size: flag }) }, async (context) => {
+      context.json(await inspectContainer(engine, get(context), { size: context.query.size === true, api: context.api }));
+    }),
+    route("POST", "/containers/{name}/start", { query: Type.Object({ detachKeys: text }) }, async (context) => {
+      await startContainer(engine, get(context));
+      context.empty();
+    }),
+    route("POST", "/containers/{name}/stop", { query: Type.Object({ t: number, signal: text }) }, async (context) => {
+      await stopContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
+      context.empty();
+    }),
+    route("POST", "/containers/{name}/restart", { query: Type.Object({ t: number, signal: text }) }, async (context) => {
+      await restartContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
+      context.empty();
+    }),
+    route("POST", "/containers/{name}/kill", { query: Type.Object({ signal: text }) }, async (context) => {
+      await killContainer(engine, get(context), context.query.signal ?? "");
+      context.empty();
+    }),
+    route("POST", "/containers/{name}/pause", {}, async (context) => {
+      await pauseContainer(engine, get(context));
+      context.empty();
+    }),
+    route("POST", "/containers/{name}/unpause", {}, async (context) => {
+      await unpauseContainer(engine, get(context));
+      context.empty();
+    }),
+    route("POST", "/containers/{name}/wait", { query: Type.Object({ condition: text }) }, async (context) => {
+      const condition = parseWaitCondition(context.query.condition);
+      const container = get(context);
+      const waiting = waitContainer(container, condition, context.signal);
+      // The head at once: the client then knows that it will not miss the exit, and starts the container.
+      const stream = context.stream();
+      const notice = await waiting;
+      if (notice !== null) {
+        stream.json({
+          StatusCode: notice.exitCode,
+          ...(notice.error === undefined ? {} : { Error: { Message: notice.error } }),
+        });
+      }
+      stream.end();
+    }),
+    route("DELETE", "/containers/{name}", { query: Type.Object({ v: flag, force: flag, link: flag }) }, async (context) => {
+      const { v, force, link } = context.query;
+      if (link === true) throw invalidParameter("link removal is not supported");
+      await removeContainer(engine, get(context), { volumes: v === true, force: force === true });
+      context.empty();
+    }),
+    route("POST", "/containers/{name}/rename", { query: Type.Object({ name: text }) }, async (context) => {
+      const container = get(context);
+      const wanted = context.query.name ?? "";
+      if (wanted === "") throw invalidParameter("Neither old nor new names may be empty");
+      if (wanted.replace(/^\//, "") === container.name) {
+        throw invalidParameter("Renaming a container with the same name as its current name");
+      }
+      if (container.removing) throw conflict(`removal of container ${container.id} is already in progress`);
+      const old = container.name;
+      const name = engine.containers.reserveName(wanted, container.id);
+      engine.containers.rename(container, name);
+      engine.network.rename(container.id, name);
+      container.emit("rename", { oldName: `/${old}` });
+      context.empty();
+    }),
+    route(
+      "POST",
+      "/containers/{name}/resize",
+      { query: Type.Object({ h: number, w: number }) },
+      async (context) => {
+        const container = get(context);
+        const { h = 0, w = 0 } = context.query;
+        if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);
+        await container.task.resize(h, w);
+        container.emit("resize", { height: String(h), width: String(w) });
+        context.empty(200);
+      },
+    ),
+  ];
+}

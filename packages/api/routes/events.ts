@@ -1,0 +1,47 @@
+import { type Engine, eventMatches, Filters, nowNs, parseTimestamp } from "@gantry/engine";
+import type { EventMessage } from "@gantry/spec";
+import { invalidParameter } from "@gantry/spec";
+import { Type } from "@sinclair/typebox";
+import { type Route, route } from "../http/index.ts";
+
+const text = Type.Optional(Type.String());
+const KEYS = ["container", "daemon", "event", "image", "label", "network", "plugin", "scope", "type", "volume", "config", "secret", "node", "service"];
+
+/** GET /events: what happened since, and what happens, a JSON object each. */
+export function eventRoutes(engine: Engine): Route[] {
+  return [
+    route("GET", "/events", { query: Type.Object({ since: text, until: text, filters: text }) }, async (context) => {
+      const filters = Filters.parse(context.query.filters);
+      filters.allow(...KEYS);
+      const since = parseTimestamp(context.query.since);
+      const until = parseTimestamp(context.query.until);
+      if (since !== null && until !== null && until < since) {
+        throw invalidParameter("`since` time cannot be after `until` time");
+      }
+      const stream = context.stream({ "Content-Type": context.api >= 52 ? "application/json" : "application/json" });
+      const send = (event: EventMessage) => {
+        if (!eventMatches(event, filters)) return;
+        if (context.api >= 52) {
+          const { status: _s, id: _i, from: _f, ...rest } = event;
+          stream.json(rest);
+        } else stream.json(event);
+      };
+      const past = since !== null || until !== null ? engine.events.past(since ?? 0n, until) : [];
+      const stop = engine.events.listen(send);
+      try {
+        if (since !== null) for (const event of past) send(event);
+        await new Promise<void>((resolve) => {
+          context.signal.addEventListener("abort", () => resolve());
+          if (context.signal.aborted) resolve();
+          if (until === null) return;
+          const ms = Number((until - nowNs()) / 1_000_000n);
+          if (ms <= 0) resolve();
+          else setTimeout(resolve, Math.min(ms, 2 ** 31 - 1));
+        });
+      } finally {
+        stop();
+      }
+      stream.end();
+    }),
+  ];
+}

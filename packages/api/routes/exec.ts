@@ -1,0 +1,72 @@
+import { checkExecStart, createExec, type Engine, inspectExec, sizeOf, startExec } from "@gantry/engine";
+import type { AttachStream } from "@gantry/libcontainer";
+import { conflict, ExecConfig, ExecStartRequest, messageOf } from "@gantry/spec";
+import { Type } from "@sinclair/typebox";
+import { type Route, route } from "../http/index.ts";
+import { pump, streamType } from "./stdio.ts";
+
+const number = Type.Optional(Type.Integer());
+
+/** Processes in running containers: create, start (attached or not), inspect, resize. */
+export function execRoutes(engine: Engine): Route[] {
+  return [
+    route("POST", "/containers/{name}/exec", { body: ExecConfig, bodyName: "ExecCreateRequest" }, (context) => {
+      const container = engine.containers.get(context.params["name"] as string);
+      context.json({ Id: createExec(engine, container, context.body) }, 201);
+    }),
+    route(
+      "POST",
+      "/exec/{id}/start",
+      { body: ExecStartRequest, bodyName: "ExecStartRequest", bodyOptional: true },
+      async (context) => {
+        const exec = engine.execs.get(context.params["id"] as string);
+        const { Detach, Tty, ConsoleSize } = context.body;
+        checkExecStart(exec);
+        if (Detach === true) {
+          await startExec(engine, exec, sizeOf(ConsoleSize), null, () => {});
+          context.empty(200);
+          return;
+        }
+        const { config } = exec;
+        const tty = config.Tty === true;
+        const client = context.hijack(streamType(Tty === true || tty, context.api));
+        let stream: AttachStream | null = null;
+        try {
+          await startExec(
+            engine,
+            exec,
+            sizeOf(ConsoleSize),
+            { stdin: config.AttachStdin === true, stdout: config.AttachStdout === true, stderr: config.AttachStderr === true },
+            (attached) => {
+              stream = attached;
+            },
+          );
+        } catch (error) {
+          // The answer has begun: the words go where the output would have gone.
+          client.write(Buffer.from(`${messageOf(error)}\r\n`));
+          client.close();
+          return;
+        }
+        if (stream === null) {
+          client.close();
+          return;
+        }
+        await pump(client, stream, {
+          stdin: config.AttachStdin === true,
+          closeStdin: true,
+          detachKeys: tty && config.AttachStdin === true ? (config.DetachKeys ?? "") : null,
+          onDetach: () => exec.container.emit("exec_detach", { execID: exec.id }),
+        });
+      },
+    ),
+    route("GET", "/exec/{id}/json", {}, (context) => {
+      context.json(inspectExec(engine.execs.get(context.params["id"] as string)));
+    }),
+    route("POST", "/exec/{id}/resize", { query: Type.Object({ h: number, w: number }) }, async (context) => {
+      const exec = engine.execs.get(context.params["id"] as string);
+      if (!exec.running || exec.task === null) throw conflict(`exec ${exec.id} is not running`);
+      await exec.task.resize(context.query.h ?? 0, context.query.w ?? 0);
+      context.empty(200);
+    }),
+  ];
+}

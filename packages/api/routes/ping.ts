@@ -1,0 +1,19 @@
+import { type Context, type Route, route } from "../http/index.ts";
+
+/** GET and HEAD /_ping: the first thing each client asks. */
+export function pingRoutes(): Route[] {
+  const answer = (context: Context) => {
+    context.send(
+      200,
+      {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Cache-Control": "no-cache, no-store, must-revalidate",
+        Pragma: "no-cache",
+        "Builder-Version": "1",
+        Swarm: "inactive",
+      },
+      "OK",
+    );
+  };
+  return [route("GET", "/_ping", {}, answer), route("HEAD", "/_ping", {}, answer)];
+}

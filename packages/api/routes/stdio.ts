@@ -1,0 +1,62 @@
+import type { AttachStream } from "@gantry/libcontainer";
+import { DetachWatcher, parseDetachKeys } from "@gantry/engine";
+import type { Hijacked } from "../http/index.ts";
+
+export const RAW_STREAM = "application/vnd.docker.raw-stream";
+export const MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream";
+
+/** The content type of a process's output: from API 1.42 on it tells whether it is multiplexed. */
+export function streamType(tty: boolean, api: number): string {
+  return tty || api < 42 ? RAW_STREAM : MULTIPLEXED_STREAM;
+}
+
+export interface PumpOptions {
+  stdin: boolean;
+  /** The client's end of input closes the process's. */
+  closeStdin: boolean;
+  /** Keys that detach; only watched on terminals. null: none. */
+  detachKeys: string | null;
+  onDetach?: () => void;
+}
+
+/** Carries bytes between a client and a process until its output ends, or the client goes, or detaches. */
+export async function pump(client: Hijacked, stream: AttachStream, options: PumpOptions): Promise<void> {
+  client.whenClosed(() => stream.close());
+  if (options.stdin) void pumpInput(client, stream, options);
+  try {
+    for await (const chunk of stream.output as unknown as AsyncIterable<Uint8Array>) {
+      const full = client.write(chunk);
+      if (full !== undefined) await full;
+      if (client.closed) break;
+    }
+  } catch {
+    // The process's side broke off: its end is all there is to tell.
+  }
+  stream.close();
+  client.close();
+}
+
+async function pumpInput(client: Hijacked, stream: AttachStream, options: PumpOptions): Promise<void> {
+  const watcher = options.detachKeys === null ? null : new DetachWatcher(parseDetachKeys(options.detachKeys));
+  try {
+    for (let chunk = await client.read(); chunk !== null; chunk = await client.read()) {
+      let pass = chunk;
+      if (watcher !== null) {
+        const seen = watcher.feed(chunk);
+        pass = seen.pass;
+        if (seen.detach) {
+          if (pass.length > 0) await stream.write(pass);
+          options.onDetach?.();
+          stream.close();
+          client.close();
+          return;
+        }
+      }
+      if (pass.length > 0) await stream.write(pass);
+    }
+    if (options.closeStdin && !client.closed) stream.closeStdin();
+  } catch {
+    // The process has closed its input: what comes is dropped, so that the client need not wait.
+    while ((await client.read()) !== null);
+  }
+}

@@ -1,0 +1,122 @@
+import type { AttachRequest, AttachStream, ExitStatus, Task } from "@gantry/libcontainer";
+import type { Engine } from "../engine.ts";
+import { Mutex } from "../mutex.ts";
+import type { ContainerRecord, ContainerStateRecord } from "./record.ts";
+
+/** Someone who attached before the container was started. */
+export interface PendingAttach {
+  request: AttachRequest;
+  /** null: it will not start. */
+  resolve(stream: AttachStream | null): void;
+}
+
+export interface ExitNotice {
+  exitCode: number;
+  error?: string;
+}
+
+/** A container in memory: its record, its state, and, while it runs, its task. */
+export class Container {
+  readonly engine: Engine;
+  record: ContainerRecord;
+  state: ContainerStateRecord;
+  task: Task | null = null;
+  /** Start, stop, removal, rename and so on happen one after the other. */
+  readonly lock = new Mutex();
+  pendingAttach: PendingAttach[] = [];
+  readonly execIds = new Set<string>();
+  /** Resolves when the running task has been dealt with after its exit. */
+  exited: Promise<void> | null = null;
+  restartTimer: ReturnType<typeof setTimeout> | null = null;
+  restartDelayMs = 0;
+  removing = false;
+  removed = false;
+  /** Ends the health checks of the running task. */
+  stopHealth: (() => void) | null = null;
+  private exitListeners: ((notice: ExitNotice) => void)[] = [];
+  private removalListeners: ((notice: ExitNotice) => void)[] = [];
+
+  constructor(engine: Engine, record: ContainerRecord, state: ContainerStateRecord) {
+    this.engine = engine;
+    this.record = record;
+    this.state = state;
+  }
+
+  get id(): string {
+    return this.record.id;
+  }
+  get name(): string {
+    return this.record.name;
+  }
+  get running(): boolean {
+    return this.state.status === "running" || this.state.status === "paused";
+  }
+  get paused(): boolean {
+    return this.state.status === "paused";
+  }
+
+  /** The container's directory on lasting storage. */
+  get dir(): string {
+    return `${this.engine.config.dataRoot}/containers/${this.id}`;
+  }
+  /** The running task's directory. */
+  get stateDir(): string {
+    return `${this.engine.config.execRoot}/containers/${this.id}`;
+  }
+  get exitFile(): string {
+    return `${this.dir}/exit.json`;
+  }
+  get logPath(): string {
+    return `${this.dir}/${this.id}-json.log`;
+  }
+  get shmPath(): string {
+    return `${this.engine.config.execRoot}/shm/${this.id}`;
+  }
+
+  saveState(): void {
+    if (!this.removed) this.engine.containers.store.saveState(this.id, this.state);
+  }
+  save(): void {
+    if (!this.removed) this.engine.containers.store.save(this.record, this.state);
+  }
+
+  /** Emits an event about this container, with its labels as attributes. */
+  emit(action: string, extra: Record<string, string> = {}): void {
+    this.engine.events.emit("container", action, this.id, {
+      ...this.record.config.Labels,
+      image: this.record.config.Image ?? "",
+      name: this.name,
+      ...extra,
+    });
+  }
+
+  onExit(listener: (notice: ExitNotice) => void): () => void {
+    this.exitListeners.push(listener);
+    return () => {
+      this.exitListeners = this.exitListeners.filter((other) => other !== listener);
+    };
+  }
+  onRemoval(listener: (notice: ExitNotice) => void): () => void {
+    this.removalListeners.push(listener);
+    return () => {
+      this.removalListeners = this.removalListeners.filter((other) => other !== listener);
+    };
+  }
+  notifyExit(notice: ExitNotice): void {
+    const listeners = this.exitListeners;
+    this.exitListeners = [];
+    for (const listener of listeners) listener(notice);
+  }
+  notifyRemoval(notice: ExitNotice): void {
+    const listeners = this.removalListeners;
+    this.removalListeners = [];
+    for (const listener of listeners) listener(notice);
+  }
+
+  /** Tells those who attached early that nothing will come. */
+  dropPendingAttach(): void {
+    for (const pending of this.pendingAttach.splice(0)) pending.resolve(null);
+  }
+}
+
+export type { ExitStatus };

@@ -1,0 +1,162 @@
+import {
+  type ContainerCreateRequest,
+  type ContainerCreateResponse,
+  type EndpointSettings,
+  type HostConfig,
+  type ImageConfig,
+  invalidParameter,
+  notFound,
+} from "@gantry/spec";
+import { mergeImageConfig, normaliseConfig, validateContainerConfig } from "../config/container-config.ts";
+import { defaultHostConfig, validateHostConfig } from "../config/host-config.ts";
+import { portKey } from "../config/ports.ts";
+import type { Engine } from "../engine.ts";
+import { newId, shortId } from "../ids.ts";
+import { now, ZERO_TIME } from "../time.ts";
+import { resolveMounts } from "../volumes/resolve.ts";
+import type { Container } from "./container.ts";
+import type { ContainerRecord, ContainerStateRecord } from "./record.ts";
+
+/**
+ * Makes a container (not started): checks the request, merges the image's configuration, takes the name, makes the
+ * writable layer and the volumes. Nothing is left where it fails.
+ */
+export async function createContainer(
+  engine: Engine,
+  name: string,
+  request: ContainerCreateRequest,
+  platform = "",
+): Promise<ContainerCreateResponse & { container: Container }> {
+  const { HostConfig: hostRequest, NetworkingConfig: networking, ...configRequest } = request;
+  const config = normaliseConfig(configRequest);
+  const host: HostConfig = { ...hostRequest };
+  const endpoints: Record<string, EndpointSettings> = {};
+  for (const [key, value] of Object.entries(networking?.EndpointsConfig ?? {})) endpoints[key] = value ?? {};
+
+  const warnings = validateHostConfig(host, config, engine.config);
+  validateContainerConfig(config);
+
+  let image: ImageConfig | null = null;
+  let imageId: ContainerRecord["imageId"] = "";
+  if (config.Image) {
+    const stored = engine.storage.images.resolve(config.Image);
+    image = stored.config;
+    imageId = stored.id;
+    if (platform !== "") checkPlatform(platform, stored.config, config.Image);
+  }
+  mergeImageConfig(config, image?.config);
+  validateContainerConfig(config);
+  const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  if (command.length === 0) throw invalidParameter("no command specified");
+
+  defaultHostConfig(host, engine.config, engine.cgroupV2);
+  resolveNamespaceSharing(engine, host, endpoints);
+  normalisePorts(host);
+
+  const id = newId();
+  const reserved = engine.containers.reserveName(name, id);
+  const made: (() => Promise<void>)[] = [];
+  try {
+    if (host.NetworkMode !== "host" && !config.Hostname && !host.NetworkMode?.startsWith("container:") && host.UTSMode !== "host") {
+      config.Hostname = shortId(id);
+    }
+    const diffIds = image?.rootfs.diff_ids ?? [];
+    await engine.storage.layers.createContainer(id, diffIds);
+    made.push(() => engine.storage.layers.removeContainer(id));
+    const mounts = await resolveMounts(engine, host, config, diffIds, made);
+    const record: ContainerRecord = {
+      id,
+      name: reserved,
+      created: now(),
+      path: command[0] as string,
+      args: command.slice(1),
+      imageId,
+      config,
+      hostConfig: host,
+      runtime: host.Runtime ?? engine.config.defaultRuntime,
+      mounts,
+      endpoints,
+      platform: "linux",
+    };
+    const container = engine.containers.add(record, freshState());
+    container.emit("create");
+    return { Id: id, Warnings: warnings, container };
+  } catch (error) {
+    engine.containers.releaseName(reserved);
+    for (const undo of made.reverse()) await undo().catch(() => {});
+    throw error;
+  }
+}
+
+export function freshState(): ContainerStateRecord {
+  return {
+    status: "created",
+    pid: 0,
+    exitCode: 0,
+    error: "",
+    oomKilled: false,
+    startedAt: ZERO_TIME,
+    finishedAt: ZERO_TIME,
+    manuallyStopped: false,
+    restartCount: 0,
+    startedBefore: false,
+  };
+}
+
+/** "container:name" becomes "container:<id>" in all modes that know it; the endpoint of the network mode is made. */
+function resolveNamespaceSharing(engine: Engine, host: HostConfig, endpoints: Record<string, EndpointSettings>): void {
+  for (const field of ["NetworkMode", "IpcMode", "PidMode"] as const) {
+    const mode = host[field] ?? "";
+    if (!mode.startsWith("container:")) continue;
+    const other = engine.containers.get(mode.slice(10));
+    if (field === "IpcMode") {
+      const theirs = other.record.hostConfig.IpcMode;
+      if (theirs === "private" || theirs === "none") {
+        throw invalidParameter(
+          `cannot join IPC of container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+        );
+      }
+    }
+    host[field] = `container:${other.id}`;
+  }
+  const mode = host.NetworkMode ?? "bridge";
+  if (mode === "host" || mode === "none" || mode.startsWith("container:")) {
+    const other = Object.keys(endpoints).find((name) => name !== mode);
+    if (other !== undefined && mode !== "none") {
+      throw invalidParameter(
+        `conflicting options: cannot attach both user-defined and non-user-defined network-modes`,
+      );
+    }
+    return;
+  }
+  const given = endpoints["default"];
+  if (given !== undefined && mode === "bridge") {
+    delete endpoints["default"];
+    endpoints["bridge"] ??= given;
+  }
+  endpoints[mode] ??= {};
+}
+
+function normalisePorts(host: HostConfig): void {
+  const bindings = host.PortBindings;
+  if (!bindings) return;
+  host.PortBindings = Object.fromEntries(
+    Object.entries(bindings).map(([port, list]) => [
+      portKey(port),
+      (list ?? []).map((binding) => ({ HostIp: binding.HostIp ?? "", HostPort: binding.HostPort ?? "" })),
+    ]),
+  );
+}
+
+const ARCHITECTURES: Record<string, string> = { x86_64: "amd64", aarch64: "arm64", x64: "amd64" };
+
+function checkPlatform(platform: string, image: ImageConfig, reference: string): void {
+  const [os, architecture] = platform.toLowerCase().split("/");
+  const wanted = architecture === undefined ? undefined : (ARCHITECTURES[architecture] ?? architecture);
+  if ((os !== undefined && os !== image.os) || (wanted !== undefined && wanted !== image.architecture)) {
+    // The status and words make the CLI pull the right one.
+    throw notFound(
+      `image with reference ${reference} was found but its platform (${image.os}/${image.architecture}) does not match the specified platform (${platform})`,
+    );
+  }
+}

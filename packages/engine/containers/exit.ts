@@ -1,0 +1,69 @@
+import type { ExitStatus, Task } from "@gantry/libcontainer";
+import { messageOf } from "@gantry/spec";
+import type { Engine } from "../engine.ts";
+import { now } from "../time.ts";
+import type { Container } from "./container.ts";
+import { removeLocked } from "./remove.ts";
+import { considerRestart } from "./restart.ts";
+import { containerShm } from "./shm.ts";
+
+/** Waits for a task's end and does what follows from it. Several may be in progress; each knows its own task. */
+export function watchExit(engine: Engine, container: Container, task: Task): void {
+  container.exited = task
+    .wait()
+    .catch((error): ExitStatus => {
+      engine.log("error", `container ${container.id}: waiting failed: ${messageOf(error)}`);
+      return { exitCode: 255, oomKilled: false, exitedAt: now() };
+    })
+    .then((status) => afterExit(engine, container, task, status))
+    .catch((error) => engine.log("error", `container ${container.id}: after its exit: ${messageOf(error)}`))
+    .finally(() => {
+      if (container.task === null) container.exited = null;
+    });
+}
+
+/** What follows an exit: state, events, waiters; removal or a restart; then the task's leftovers. */
+export async function afterExit(engine: Engine, container: Container, task: Task, status: ExitStatus): Promise<void> {
+  const { state, record } = container;
+  const ranMs = Date.now() - Date.parse(state.startedAt);
+  container.stopHealth?.();
+  container.stopHealth = null;
+  container.task = null;
+  state.status = "exited";
+  state.pid = 0;
+  state.exitCode = status.exitCode;
+  state.oomKilled = status.oomKilled;
+  state.finishedAt = status.exitedAt || now();
+  state.error = "";
+  if (status.oomKilled) container.emit("oom");
+  engine.execs.containerExited(container);
+
+  // Addresses and ports are given back before anyone is told, so that the next container can have them.
+  const released = engine.network.release(container.id).catch((error) => {
+    engine.log("error", `container ${container.id}: releasing its network: ${messageOf(error)}`);
+  });
+  const cleaned = Promise.all([released, deleteTask(engine, container, task)]).then(() => containerShm.release(container));
+
+  const again = considerRestart(engine, container, status, ranMs);
+  const autoRemove = record.hostConfig.AutoRemove === true && !again && !engine.stopping;
+  if (again) state.status = "restarting";
+  container.emit("die", {
+    exitCode: String(status.exitCode),
+    execDuration: String(Math.max(0, Math.floor(ranMs / 1000))),
+  });
+  if (!autoRemove) container.saveState();
+  container.notifyExit({ exitCode: status.exitCode });
+  if (autoRemove && !container.removing) {
+    await removeLocked(engine, container, { force: true, volumes: true, after: cleaned });
+    return;
+  }
+  await cleaned;
+}
+
+async function deleteTask(engine: Engine, container: Container, task: Task): Promise<void> {
+  try {
+    await task.delete();
+  } catch (error) {
+    engine.log("error", `container ${container.id}: deleting its task: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,258 @@
+import type { ContainerConfig, ContainerInspect, EndpointSettings, HostConfig, MountPoint, PortMap } from "@gantry/spec";
+import type { Engine } from "../engine.ts";
+import { mountSource } from "../spec/mounts.ts";
+import type { Container } from "./container.ts";
+import type { ContainerMount } from "./record.ts";
+
+/** Everything about a container, in the shape (every field, Go's zero values included) of GET /containers/{id}/json. */
+export async function inspectContainer(
+  engine: Engine,
+  container: Container,
+  options: { size: boolean; api: number },
+): Promise<ContainerInspect> {
+  const { record, state } = container;
+  const layer = engine.storage.layers.getContainer(record.id);
+  const { config, hostConfig: host } = record;
+  const result: ContainerInspect = {
+    Id: record.id,
+    Created: record.created,
+    Path: record.path,
+    Args: record.args,
+    State: {
+      Status: state.status,
+      Running: state.status === "running" || state.status === "paused" || state.status === "restarting",
+      Paused: state.status === "paused",
+      Restarting: state.status === "restarting",
+      OOMKilled: state.oomKilled,
+      Dead: state.status === "dead",
+      Pid: state.pid,
+      ExitCode: state.exitCode,
+      Error: state.error,
+      StartedAt: state.startedAt,
+      FinishedAt: state.finishedAt,
+      ...(state.health === undefined ? {} : { Health: state.health }),
+    },
+    Image: record.imageId,
+    ResolvConfPath: state.startedBefore ? `${container.dir}/resolv.conf` : "",
+    HostnamePath: state.startedBefore ? `${container.dir}/hostname` : "",
+    HostsPath: state.startedBefore ? `${container.dir}/hosts` : "",
+    LogPath: state.startedBefore && host.LogConfig?.Type !== "none" ? container.logPath : "",
+    Name: `/${record.name}`,
+    RestartCount: state.restartCount,
+    Driver: "overlay2",
+    Platform: record.platform,
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: container.execIds.size === 0 ? null : [...container.execIds],
+    HostConfig: fullHostConfig(host),
+    GraphDriver: {
+      Name: "overlay2",
+      Data: {
+        ID: record.id,
+        LowerDir: layer.lower.join(":"),
+        MergedDir: `${container.dir}/merged`,
+        UpperDir: layer.upper,
+        WorkDir: layer.work,
+      },
+    },
+    Mounts: record.mounts.map(mountPoint),
+    Config: fullConfig(config),
+    NetworkSettings: networkSettings(engine, container, options.api),
+  };
+  if (options.size) {
+    const rw = await engine.storage.layers.containerSize(record.id);
+    result.SizeRw = rw;
+    result.SizeRootFs = rw + imageSize(engine, container);
+  }
+  return result;
+}
+
+export function imageSize(engine: Engine, container: Container): number {
+  const { imageId } = container.record;
+  return imageId === "" ? 0 : (engine.storage.images.get(imageId)?.size ?? 0);
+}
+
+export function mountPoint(mount: ContainerMount): MountPoint {
+  return {
+    Type: mount.type,
+    ...(mount.name === undefined ? {} : { Name: mount.name }),
+    Source: mountSource(mount),
+    Destination: mount.destination,
+    ...(mount.driver === undefined ? {} : { Driver: mount.driver }),
+    Mode: mount.mode,
+    RW: mount.rw,
+    Propagation: mount.propagation,
+  };
+}
+
+/** The endpoints a stopped container would join, a running one has. */
+export function containerEndpoints(engine: Engine, container: Container): Record<string, EndpointSettings> {
+  const result: Record<string, EndpointSettings> = {};
+  for (const [name, endpoint] of Object.entries(engine.network.endpoints(container.id))) result[name] = fullEndpoint(endpoint);
+  const mode = container.record.hostConfig.NetworkMode ?? "bridge";
+  if (mode.startsWith("container:")) return result;
+  if (Object.keys(result).length === 0) {
+    const asked = Object.keys(container.record.endpoints).length > 0 ? container.record.endpoints : { [mode]: {} };
+    for (const [name, endpoint] of Object.entries(asked)) result[name] = fullEndpoint(endpoint);
+  }
+  return result;
+}
+
+function fullEndpoint(endpoint: EndpointSettings): EndpointSettings {
+  return {
+    IPAMConfig: endpoint.IPAMConfig ?? null,
+    Links: endpoint.Links ?? null,
+    Aliases: endpoint.Aliases ?? null,
+    MacAddress: endpoint.MacAddress ?? "",
+    DriverOpts: endpoint.DriverOpts ?? null,
+    GwPriority: endpoint.GwPriority ?? 0,
+    NetworkID: endpoint.NetworkID ?? "",
+    EndpointID: endpoint.EndpointID ?? "",
+    Gateway: endpoint.Gateway ?? "",
+    IPAddress: endpoint.IPAddress ?? "",
+    IPPrefixLen: endpoint.IPPrefixLen ?? 0,
+    IPv6Gateway: endpoint.IPv6Gateway ?? "",
+    GlobalIPv6Address: endpoint.GlobalIPv6Address ?? "",
+    GlobalIPv6PrefixLen: endpoint.GlobalIPv6PrefixLen ?? 0,
+    DNSNames: endpoint.DNSNames ?? null,
+  };
+}
+
+export function containerPorts(engine: Engine, container: Container): PortMap {
+  return container.running ? engine.network.ports(container.id) : {};
+}
+
+function networkSettings(engine: Engine, container: Container, api: number): ContainerInspect["NetworkSettings"] {
+  const networks = containerEndpoints(engine, container);
+  const running = container.running;
+  const bridge = networks["bridge"] ?? {};
+  const base = {
+    SandboxID: running ? container.id : "",
+    SandboxKey: running ? `/proc/${container.state.pid}/ns/net` : "",
+    Ports: containerPorts(engine, container),
+  };
+  if (api >= 52) return { ...base, Networks: networks };
+  return {
+    Bridge: "",
+    ...base,
+    HairpinMode: false,
+    LinkLocalIPv6Address: "",
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    EndpointID: bridge.EndpointID ?? "",
+    Gateway: bridge.Gateway ?? "",
+    GlobalIPv6Address: bridge.GlobalIPv6Address ?? "",
+    GlobalIPv6PrefixLen: bridge.GlobalIPv6PrefixLen ?? 0,
+    IPAddress: bridge.IPAddress ?? "",
+    IPPrefixLen: bridge.IPPrefixLen ?? 0,
+    IPv6Gateway: bridge.IPv6Gateway ?? "",
+    MacAddress: bridge.MacAddress ?? "",
+    Networks: networks,
+  };
+}
+
+function fullConfig(config: ContainerConfig): ContainerConfig {
+  return {
+    Hostname: config.Hostname ?? "",
+    Domainname: config.Domainname ?? "",
+    User: config.User ?? "",
+    AttachStdin: config.AttachStdin ?? false,
+    AttachStdout: config.AttachStdout ?? false,
+    AttachStderr: config.AttachStderr ?? false,
+    ...(Object.keys(config.ExposedPorts ?? {}).length > 0 ? { ExposedPorts: config.ExposedPorts } : {}),
+    Tty: config.Tty ?? false,
+    OpenStdin: config.OpenStdin ?? false,
+    StdinOnce: config.StdinOnce ?? false,
+    Env: config.Env ?? null,
+    Cmd: config.Cmd ?? null,
+    ...(config.Healthcheck ? { Healthcheck: config.Healthcheck } : {}),
+    ...(config.ArgsEscaped === true ? { ArgsEscaped: true } : {}),
+    Image: config.Image ?? "",
+    Volumes: config.Volumes ?? null,
+    WorkingDir: config.WorkingDir ?? "",
+    Entrypoint: config.Entrypoint ?? null,
+    ...(config.NetworkDisabled === true ? { NetworkDisabled: true } : {}),
+    ...(config.MacAddress ? { MacAddress: config.MacAddress } : {}),
+    OnBuild: config.OnBuild ?? null,
+    Labels: config.Labels ?? {},
+    ...(config.StopSignal ? { StopSignal: config.StopSignal } : {}),
+    ...(config.StopTimeout === null || config.StopTimeout === undefined ? {} : { StopTimeout: config.StopTimeout }),
+    ...(config.Shell?.length ? { Shell: config.Shell } : {}),
+  };
+}
+
+function fullHostConfig(host: HostConfig): HostConfig {
+  return {
+    Binds: host.Binds ?? null,
+    ContainerIDFile: host.ContainerIDFile ?? "",
+    LogConfig: { Type: host.LogConfig?.Type ?? "", Config: host.LogConfig?.Config ?? {} },
+    NetworkMode: host.NetworkMode ?? "",
+    PortBindings: host.PortBindings ?? {},
+    RestartPolicy: host.RestartPolicy ?? { Name: "no", MaximumRetryCount: 0 },
+    AutoRemove: host.AutoRemove ?? false,
+    VolumeDriver: host.VolumeDriver ?? "",
+    VolumesFrom: host.VolumesFrom ?? null,
+    ConsoleSize: host.ConsoleSize ?? [0, 0],
+    ...(host.Annotations ? { Annotations: host.Annotations } : {}),
+    CapAdd: host.CapAdd ?? null,
+    CapDrop: host.CapDrop ?? null,
+    CgroupnsMode: host.CgroupnsMode ?? "",
+    Dns: host.Dns ?? [],
+    DnsOptions: host.DnsOptions ?? [],
+    DnsSearch: host.DnsSearch ?? [],
+    ExtraHosts: host.ExtraHosts ?? null,
+    GroupAdd: host.GroupAdd ?? null,
+    IpcMode: host.IpcMode ?? "",
+    Cgroup: host.Cgroup ?? "",
+    Links: host.Links ?? null,
+    OomScoreAdj: host.OomScoreAdj ?? 0,
+    PidMode: host.PidMode ?? "",
+    Privileged: host.Privileged ?? false,
+    PublishAllPorts: host.PublishAllPorts ?? false,
+    ReadonlyRootfs: host.ReadonlyRootfs ?? false,
+    SecurityOpt: host.SecurityOpt ?? null,
+    ...(host.StorageOpt ? { StorageOpt: host.StorageOpt } : {}),
+    ...(host.Tmpfs ? { Tmpfs: host.Tmpfs } : {}),
+    UTSMode: host.UTSMode ?? "",
+    UsernsMode: host.UsernsMode ?? "",
+    ShmSize: host.ShmSize ?? 0,
+    ...(host.Sysctls ? { Sysctls: host.Sysctls } : {}),
+    Runtime: host.Runtime ?? "",
+    Isolation: host.Isolation ?? "",
+    CpuShares: host.CpuShares ?? 0,
+    Memory: host.Memory ?? 0,
+    NanoCpus: host.NanoCpus ?? 0,
+    CgroupParent: host.CgroupParent ?? "",
+    BlkioWeight: host.BlkioWeight ?? 0,
+    BlkioWeightDevice: host.BlkioWeightDevice ?? [],
+    BlkioDeviceReadBps: host.BlkioDeviceReadBps ?? [],
+    BlkioDeviceWriteBps: host.BlkioDeviceWriteBps ?? [],
+    BlkioDeviceReadIOps: host.BlkioDeviceReadIOps ?? [],
+    BlkioDeviceWriteIOps: host.BlkioDeviceWriteIOps ?? [],
+    CpuPeriod: host.CpuPeriod ?? 0,
+    CpuQuota: host.CpuQuota ?? 0,
+    CpuRealtimePeriod: host.CpuRealtimePeriod ?? 0,
+    CpuRealtimeRuntime: host.CpuRealtimeRuntime ?? 0,
+    CpusetCpus: host.CpusetCpus ?? "",
+    CpusetMems: host.CpusetMems ?? "",
+    Devices: host.Devices ?? [],
+    DeviceCgroupRules: host.DeviceCgroupRules ?? null,
+    DeviceRequests: host.DeviceRequests ?? null,
+    MemoryReservation: host.MemoryReservation ?? 0,
+    MemorySwap: host.MemorySwap ?? 0,
+    MemorySwappiness: host.MemorySwappiness ?? null,
+    OomKillDisable: host.OomKillDisable ?? null,
+    PidsLimit: host.PidsLimit ?? null,
+    Ulimits: host.Ulimits ?? [],
+    CpuCount: 0,
+    CpuPercent: 0,
+    IOMaximumIOps: 0,
+    IOMaximumBandwidth: 0,
+    ...(host.Mounts?.length ? { Mounts: host.Mounts } : {}),
+    MaskedPaths: host.MaskedPaths ?? null,
+    ReadonlyPaths: host.ReadonlyPaths ?? null,
+    ...(host.Init === null || host.Init === undefined ? {} : { Init: host.Init }),
+  };
+}

@@ -1,0 +1,105 @@
+import { rm } from "node:fs/promises";
+import { conflict, messageOf, notFound } from "@gantry/spec";
+import type { Engine } from "../engine.ts";
+import type { Container } from "./container.ts";
+import { cancelRestart } from "./restart.ts";
+
+export interface RemoveOptions {
+  /** Kill it if it runs. */
+  force: boolean;
+  /** Anonymous volumes too. */
+  volumes: boolean;
+  /** Leftovers of its task to wait for before its files go. */
+  after?: Promise<unknown>;
+}
+
+/** Removes a container. Throws conflict where it runs (or is paused) and `force` is not set. */
+export async function removeContainer(engine: Engine, container: Container, options: RemoveOptions): Promise<void> {
+  if (container.removing) {
+    throw conflict(`removal of container ${container.id} is already in progress`);
+  }
+  if (!options.force) refuseRunning(container);
+  // Not under the lock: a forced removal does not wait for a slow stop.
+  container.removing = true;
+  try {
+    cancelRestart(container);
+    if (container.running) await killAndWait(container);
+    await container.lock.run(async () => {
+      if (container.running) await killAndWait(container);
+      if (container.removed) return;
+      await removeLocked(engine, container, options);
+    });
+  } catch (error) {
+    container.removing = false;
+    throw error;
+  }
+}
+
+function refuseRunning(container: Container): void {
+  const { status } = container.state;
+  if (container.running) {
+    throw conflict(
+      `cannot remove container "${container.name}": container is ${status}: stop the container before removing or force remove`.replace(
+        "container is paused: stop the container before removing or force remove",
+        "container is paused and must be unpaused first",
+      ),
+    );
+  }
+  if (status === "restarting") {
+    throw conflict(
+      `cannot remove container "${container.name}": container is restarting: stop the container before removing or force remove`,
+    );
+  }
+}
+
+async function killAndWait(container: Container): Promise<void> {
+  const { task, exited } = container;
+  if (task === null) return;
+  container.state.manuallyStopped = true;
+  if (container.paused) await task.resume().catch(() => {});
+  await task.kill(9);
+  if (exited !== null) await exited;
+}
+
+/**
+ * Takes a stopped container off the lists and the disk. Whoever holds the lock calls it; it returns once the
+ * container is gone for everyone, while its files are still being deleted.
+ */
+export async function removeLocked(engine: Engine, container: Container, options: RemoveOptions): Promise<void> {
+  if (container.removed) throw notFound(`No such container: ${container.id}`);
+  container.removing = true;
+  container.state.status = "removing";
+  container.dropPendingAttach();
+  engine.containers.forget(container);
+  engine.execs.forget(container);
+  container.emit("destroy");
+  container.notifyExit({ exitCode: container.state.exitCode });
+  container.notifyRemoval({ exitCode: container.state.exitCode });
+  engine.later(`removing container ${container.id}`, removeFiles(engine, container, options));
+}
+
+async function removeFiles(engine: Engine, container: Container, options: RemoveOptions): Promise<void> {
+  await options.after;
+  await engine.network.release(container.id);
+  await engine.storage.layers.removeContainer(container.id);
+  await rm(container.dir, { recursive: true, force: true });
+  if (options.volumes) {
+    for (const mount of container.record.mounts) {
+      if (mount.type !== "volume" || mount.anonymous !== true || mount.name === undefined) continue;
+      if (volumeUsers(engine, mount.name).length > 0) continue;
+      try {
+        await engine.storage.volumes.remove(mount.name);
+        engine.events.emit("volume", "destroy", mount.name, { driver: "local" });
+      } catch (error) {
+        engine.log("warn", `volume ${mount.name}: ${messageOf(error)}`);
+      }
+    }
+  }
+}
+
+/** The containers, running or not, that mount a volume. */
+export function volumeUsers(engine: Engine, name: string): Container[] {
+  return engine.containers
+    .all()
+    .filter((other) => other.record.mounts.some((mount) => mount.type === "volume" && mount.name === name));
+}

@@ -1,0 +1,294 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname as hostName } from "node:os";
+import { type AttachStream, type CreateRequest, type LogTarget, type Rootfs, StartError, type Task } from "@gantry/libcontainer";
+import { conflict, GantryError, invalidParameter, messageOf, notModified, systemError } from "@gantry/spec";
+import type { PreparedSandbox } from "@gantry/network";
+import { parseLogSize } from "../config/host-config.ts";
+import type { Engine } from "../engine.ts";
+import { startHealth } from "../health/monitor.ts";
+import { containerSpec, type Sharing } from "../spec/container-spec.ts";
+import type { NetworkFiles } from "../spec/mounts.ts";
+import { now } from "../time.ts";
+import { volumeReady } from "../volumes/ready.ts";
+import type { Container } from "./container.ts";
+import { watchExit } from "./exit.ts";
+import { removeLocked } from "./remove.ts";
+import { containerShm } from "./shm.ts";
+import { containerUser } from "./user.ts";
+
+export interface StartOptions {
+  /** The restart manager starts it: the restart count is kept. */
+  restart?: boolean;
+}
+
+/** Starts a container that does not run. Throws notModified where it runs already. */
+export async function startContainer(engine: Engine, container: Container, options: StartOptions = {}): Promise<void> {
+  await container.lock.run(() => startLocked(engine, container, options));
+}
+
+/** The same, for who holds the container's lock. */
+export async function startLocked(engine: Engine, container: Container, options: StartOptions = {}): Promise<void> {
+  const { state } = container;
+  if (container.removing || container.removed || state.status === "dead") {
+    throw conflict("container is marked for removal and cannot be started");
+  }
+  if (state.status === "paused") throw conflict("cannot start a paused container, try unpause instead");
+  if (state.status === "running") throw notModified("container already started");
+  if (container.restartTimer !== null) clearTimeout(container.restartTimer);
+  container.restartTimer = null;
+  // A task that has just ended may still be on its way out.
+  if (container.exited !== null) await container.exited;
+
+  state.manuallyStopped = false;
+  if (options.restart !== true) {
+    state.restartCount = 0;
+    container.restartDelayMs = 0;
+  }
+  let task: Task | null = null;
+  let sandboxed = false;
+  try {
+    const sandbox = await engine.network.prepare(sandboxRequest(container));
+    sandboxed = true;
+    const request = await buildRequest(engine, container, sandbox);
+    task = await engine.runtime(container.record.runtime).create(request);
+    await attachEarly(container, task);
+    if (ownsNetwork(container)) await engine.network.plumb(container.id, task.pid);
+    await task.start();
+  } catch (error) {
+    if (task !== null) await abandon(task);
+    if (sandboxed) await engine.network.release(container.id).catch(() => {});
+    containerShm.release(container);
+    const failure = translate(error);
+    container.dropPendingAttach();
+    state.status = state.startedBefore ? "exited" : "created";
+    state.exitCode = failure.exitCode;
+    state.error = failure.error.message;
+    state.pid = 0;
+    if (state.startedBefore) state.finishedAt = now();
+    container.saveState();
+    container.notifyExit({ exitCode: state.exitCode });
+    if (container.record.hostConfig.AutoRemove === true) await removeLocked(engine, container, { force: true, volumes: true });
+    throw failure.error;
+  }
+  container.task = task;
+  state.status = "running";
+  state.pid = task.pid;
+  state.exitCode = 0;
+  state.error = "";
+  state.oomKilled = false;
+  state.startedAt = now();
+  state.startedBefore = true;
+  delete state.health;
+  startHealth(engine, container);
+  container.saveState();
+  container.emit("start");
+  watchExit(engine, container, task);
+}
+
+async function abandon(task: Task): Promise<void> {
+  try {
+    await task.kill(9, true);
+    await task.wait();
+  } catch {
+    // It never ran.
+  }
+  await task.delete().catch(() => {});
+}
+
+/** Those who attached to the created container are connected before its first byte of output. */
+async function attachEarly(container: Container, task: Task): Promise<void> {
+  const pending = container.pendingAttach.splice(0);
+  await Promise.all(
+    pending.map(async ({ request, resolve }) => {
+      let stream: AttachStream | null = null;
+      try {
+        stream = await task.attach(request);
+      } catch {
+        // The container comes first: whoever wanted to look on is told there is nothing to see.
+      }
+      resolve(stream);
+    }),
+  );
+}
+
+export function ownsNetwork(container: Container): boolean {
+  const mode = container.record.hostConfig.NetworkMode ?? "bridge";
+  return mode !== "host" && !mode.startsWith("container:");
+}
+
+function sandboxRequest(container: Container) {
+  const { config, hostConfig: host, endpoints, name, id } = container.record;
+  const daemon = container.engine.config;
+  const or = (own: string[] | null | undefined, fallback: string[]) => (own?.length ? own : fallback);
+  return {
+    containerId: id,
+    containerName: name,
+    hostname: config.Hostname ?? "",
+    domainname: config.Domainname ?? "",
+    networkMode: config.NetworkDisabled === true ? "none" : (host.NetworkMode ?? "bridge"),
+    endpoints,
+    exposedPorts: Object.keys(config.ExposedPorts ?? {}),
+    portBindings: Object.fromEntries(Object.entries(host.PortBindings ?? {}).map(([port, list]) => [port, list ?? []])),
+    publishAll: host.PublishAllPorts === true,
+    dns: or(host.Dns, daemon.dns),
+    dnsSearch: or(host.DnsSearch, daemon.dnsSearch),
+    dnsOptions: or(host.DnsOptions, daemon.dnsOptions),
+    extraHosts: host.ExtraHosts ?? [],
+    links: host.Links ?? [],
+    sysctls: host.Sysctls ?? {},
+  };
+}
+
+/** Writes the container's own files and puts together what the runtime needs. */
+async function buildRequest(engine: Engine, container: Container, sandbox: PreparedSandbox): Promise<CreateRequest> {
+  const { record } = container;
+  const { config, hostConfig: host } = record;
+  const sharing = namespaces(engine, container);
+  const hostname = config.Hostname || hostName();
+  const files = writeFiles(engine, container, sandbox, hostname);
+  sandbox.onHostsChange?.((hosts) => writeFileSync(files.hosts, hosts));
+  for (const mount of record.mounts) await volumeReady(engine, mount);
+  const layer = engine.storage.layers.getContainer(record.id);
+  const rootfs: Rootfs = {
+    type: "overlay",
+    lower: layer.lower,
+    upper: layer.upper,
+    work: layer.work,
+    ...(host.AutoRemove === true ? { volatile: true } : {}),
+    ...(host.ReadonlyRootfs === true ? { readonly: true } : {}),
+  };
+  const useInit = host.Init ?? engine.config.init;
+  const spec = containerSpec({
+    record,
+    engine: engine.config,
+    hostname,
+    user: await containerUser(engine, container),
+    files,
+    shm: containerShm.acquire(container),
+    sharing,
+    cgroupV2: engine.cgroupV2,
+    init: useInit === true ? engine.initBinary : null,
+  });
+  const [height, width] = host.ConsoleSize ?? [];
+  return {
+    id: record.id,
+    spec,
+    rootfs,
+    stateDir: container.stateDir,
+    exitFile: container.exitFile,
+    terminal: config.Tty === true,
+    openStdin: config.OpenStdin === true,
+    stdinOnce: config.StdinOnce === true,
+    ...(config.Tty === true && height && width ? { consoleSize: { height, width } } : {}),
+    log: logTarget(container),
+  };
+}
+
+function namespaces(engine: Engine, container: Container): Sharing {
+  const { hostConfig: host } = container.record;
+  const join = (mode: string | null | undefined, type: string): string => {
+    if (mode === "host") return "host";
+    if (!mode?.startsWith("container:")) return "new";
+    const other = engine.containers.get(mode.slice(10));
+    if (!other.running) {
+      throw conflict(`cannot join ${type} of a non running container: ${other.id}`.replace("network of", "network namespace of"));
+    }
+    return `/proc/${other.state.pid}/ns/${type === "network" ? "net" : type}`;
+  };
+  return {
+    network: join(host.NetworkMode, "network"),
+    ipc: join(host.IpcMode, "ipc"),
+    pid: join(host.PidMode, "pid"),
+    uts: host.UTSMode === "host" ? "host" : "new",
+  };
+}
+
+function writeFiles(engine: Engine, container: Container, sandbox: PreparedSandbox, hostname: string): NetworkFiles {
+  const mode = container.record.hostConfig.NetworkMode ?? "";
+  if (mode.startsWith("container:")) {
+    const other = engine.containers.get(mode.slice(10));
+    return { hosts: `${other.dir}/hosts`, hostname: `${other.dir}/hostname`, resolvConf: `${other.dir}/resolv.conf` };
+  }
+  const { dir } = container;
+  const files = { hosts: `${dir}/hosts`, hostname: `${dir}/hostname`, resolvConf: `${dir}/resolv.conf` };
+  const host = (path: string) => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch {
+      return "";
+    }
+  };
+  writeFileSync(files.hosts, sandbox.hosts || host("/etc/hosts"));
+  writeFileSync(files.resolvConf, sandbox.resolvConf || host("/etc/resolv.conf"));
+  writeFileSync(files.hostname, `${hostname}\n`);
+  return files;
+}
+
+/** Where and how the shim writes the log; null for the driver `none`. */
+export function logTarget(container: Container): LogTarget | null {
+  const { hostConfig, config } = container.record;
+  const driver = hostConfig.LogConfig?.Type ?? "json-file";
+  const options = hostConfig.LogConfig?.Config ?? {};
+  if (driver === "none") return null;
+  // The driver `local` differs from `json-file` by its defaults (20 MB, five files), not by its format here.
+  const size = options["max-size"] ?? (driver === "local" ? "20m" : "-1");
+  const files = options["max-file"] ?? (driver === "local" ? "5" : "1");
+  const attrs = logAttributes(options, config.Labels ?? {}, config.Env ?? []);
+  return {
+    path: container.logPath,
+    maxSize: size === "-1" ? 0 : parseLogSize(size),
+    maxFile: Math.max(1, Number(files)),
+    ...(attrs === null ? {} : { attrs: JSON.stringify(attrs) }),
+  };
+}
+
+function logAttributes(
+  options: Record<string, string>,
+  labels: Record<string, string>,
+  env: string[],
+): Record<string, string> | null {
+  const result: Record<string, string> = {};
+  for (const key of options["labels"]?.split(",") ?? []) if (labels[key] !== undefined) result[key] = labels[key];
+  const values = new Map(env.map((entry) => [entry.split("=", 1)[0] as string, entry.slice(entry.indexOf("=") + 1)]));
+  for (const key of options["env"]?.split(",") ?? []) {
+    const value = values.get(key);
+    if (value !== undefined) result[key] = value;
+  }
+  const matching = (pattern: string | undefined, entries: Iterable<[string, string]>) => {
+    if (pattern === undefined) return;
+    let regex: RegExp;
+    try {
+      regex = new RegExp(pattern);
+    } catch {
+      throw invalidParameter(`invalid regular expression: ${pattern}`);
+    }
+    for (const [key, value] of entries) if (regex.test(key)) result[key] = value;
+  };
+  matching(options["labels-regex"], Object.entries(labels));
+  matching(options["env-regex"], values);
+  return Object.keys(result).length === 0 ? null : result;
+}
+
+/** Docker's status, exit code and words for a start that failed. */
+function translate(error: unknown): { exitCode: number; error: GantryError } {
+  if (error instanceof StartError) {
+    const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: runtime create failed: unable to start container process: ${error.message}: unknown`;
+    const exitCode = error.exitCode === 125 ? 128 : error.exitCode;
+    return {
+      exitCode,
+      error: exitCode === 128 ? systemError(message, error) : invalidParameter(message, error),
+    };
+  }
+  if (error instanceof GantryError) return { exitCode: 128, error };
+  return {
+    exitCode: 128,
+    error: systemError(
+      `failed to create task for container: failed to create shim task: OCI runtime create failed: ${messageOf(error)}: unknown`,
+      error,
+    ),
+  };
+}
+
+export function ensureExecRoot(engine: Engine): void {
+  for (const dir of ["containers", "shm"]) mkdirSync(`${engine.config.execRoot}/${dir}`, { recursive: true, mode: 0o711 });
+}

@@ -1,0 +1,103 @@
+import { invalidParameter } from "@gantry/spec";
+
+/** The `filters` of a list request: by key, the values any of which may match. */
+export class Filters {
+  private readonly values: Map<string, string[]>;
+
+  constructor(values: Map<string, string[]> = new Map()) {
+    this.values = values;
+  }
+
+  /** From JSON: `{"key": ["value"]}`, or the older `{"key": {"value": true}}`. Empty text gives no filters. */
+  static parse(text: string | undefined | null): Filters {
+    if (text === undefined || text === null || text === "") return new Filters();
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(text);
+    } catch {
+      throw invalidParameter("invalid filter");
+    }
+    const values = new Map<string, string[]>();
+    if (parsed === null) return new Filters(values);
+    if (typeof parsed !== "object" || Array.isArray(parsed)) throw invalidParameter("invalid filter");
+    for (const [key, entry] of Object.entries(parsed as object)) {
+      if (Array.isArray(entry) && entry.every((value) => typeof value === "string")) values.set(key, entry);
+      else if (typeof entry === "object" && entry !== null && !Array.isArray(entry)) {
+        values.set(
+          key,
+          Object.entries(entry)
+            .filter(([, on]) => on === true)
+            .map(([value]) => value),
+        );
+      } else throw invalidParameter("invalid filter");
+    }
+    return new Filters(values);
+  }
+
+  get size(): number {
+    return this.values.size;
+  }
+
+  has(key: string): boolean {
+    return (this.values.get(key)?.length ?? 0) > 0;
+  }
+
+  get(key: string): string[] {
+    return this.values.get(key) ?? [];
+  }
+
+  keys(): string[] {
+    return [...this.values.keys()];
+  }
+
+  /** Refuses keys not in the list, with Docker's words. */
+  allow(...keys: string[]): void {
+    for (const key of this.values.keys()) {
+      if (!keys.includes(key)) throw invalidParameter(`invalid filter '${key}'`);
+    }
+  }
+
+  /** True where the key is absent or one of its values is the text. */
+  exact(key: string, text: string): boolean {
+    return !this.has(key) || this.get(key).includes(text);
+  }
+
+  /** True where the key is absent or one of its values is, or as a regular expression matches within, the text. */
+  match(key: string, text: string): boolean {
+    if (!this.has(key)) return true;
+    return this.get(key).some((value) => value === text || regexMatches(value, text));
+  }
+
+  /** True where every `key` or `key=value` among the values is in the labels. */
+  labels(key: string, labels: Record<string, string> | null | undefined): boolean {
+    return this.get(key).every((wanted) => {
+      const equals = wanted.indexOf("=");
+      const name = equals < 0 ? wanted : wanted.slice(0, equals);
+      const value = labels?.[name];
+      return value !== undefined && (equals < 0 || value === wanted.slice(equals + 1));
+    });
+  }
+
+  /** A boolean filter; `fallback` where absent. Docker's values: 1, t, true, 0, f, false. */
+  bool(key: string, fallback: boolean): boolean {
+    if (!this.has(key)) return fallback;
+    const values = this.get(key);
+    const isTrue = values.some((value) => value === "1" || value === "true");
+    const isFalse = values.some((value) => value === "0" || value === "false");
+    if (isTrue === isFalse || values.length > 2) {
+      throw invalidParameter(`invalid filter '${key}=${JSON.stringify(values)}'`);
+    }
+    return isTrue;
+  }
+}
+
+function regexMatches(source: string, text: string): boolean {
+  if (source.length > 256) return false;
+  // A pattern that can back-track without bound would hold up the daemon: such ones are compared as plain text.
+  if (/[+*}]\)?[+*{]|\\\d/.test(source)) return text.includes(source);
+  try {
+    return new RegExp(source).test(text);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,181 @@
+import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import type { ExitStatus, Task } from "@gantry/libcontainer";
+import { messageOf } from "@gantry/spec";
+import type { Container } from "./containers/container.ts";
+import { afterExit, watchExit } from "./containers/exit.ts";
+import { removeLocked } from "./containers/remove.ts";
+import { wantsRestart } from "./containers/restart.ts";
+import { containerShm } from "./containers/shm.ts";
+import { ensureExecRoot, ownsNetwork, startContainer } from "./containers/start.ts";
+import { stopContainer } from "./containers/stop.ts";
+import { Engine, type EngineParts } from "./engine.ts";
+import { startHealth } from "./health/monitor.ts";
+import { now } from "./time.ts";
+
+/** Whether cgroup v2 is mounted alone (type 0x63677270 is cgroup2's magic). */
+function hasCgroupV2(): boolean {
+  try {
+    return readFileSync("/proc/self/mountinfo", "utf8").split("\n").some((line) => / \/sys\/fs\/cgroup .* - cgroup2 /.test(line));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Puts an engine together and makes its state true: containers whose tasks live on are adopted, exits that came while
+ * no daemon ran are recorded, networks of the dead are given back. Then restart policies have their say.
+ */
+export async function openEngine(parts: EngineParts): Promise<Engine> {
+  const engine = new Engine(parts, hasCgroupV2());
+  ensureExecRoot(engine);
+  const containers = engine.containers.loadAll();
+  const live: { containerId: string; pid: number }[] = [];
+  const ended: { container: Container; task: Task | null; status: ExitStatus }[] = [];
+  await Promise.all(
+    containers.map(async (container) => {
+      const task = await findTask(engine, container);
+      const status = task === null ? "gone" : await task.status().catch(() => "gone" as const);
+      if (task !== null && (status === "running" || status === "paused")) {
+        adopt(container, task, status);
+        if (ownsNetwork(container)) live.push({ containerId: container.id, pid: task.pid });
+        return;
+      }
+      if (task !== null && status === "created") {
+        // The daemon died between making and starting it: it never ran.
+        await task.kill(9, true).catch(() => {});
+        await task.wait().catch(() => {});
+        await task.delete().catch(() => {});
+        return;
+      }
+      const { state } = container;
+      if (task !== null || state.status === "running" || state.status === "paused") {
+        const exit = task !== null ? await task.wait().catch(() => lastExit(container)) : lastExit(container);
+        ended.push({ container, task, status: exit });
+      }
+    }),
+  );
+  await engine.network.restore(live);
+  for (const container of containers) if (container.task !== null) resume(engine, container);
+  for (const { container, task, status } of ended) {
+    if (task !== null) await afterExit(engine, container, task, status);
+    else await recordExit(engine, container, status);
+  }
+  for (const container of engine.containers.all()) {
+    if (container.task !== null) continue;
+    if (container.state.status === "removing" || (container.record.hostConfig.AutoRemove === true && container.state.startedBefore)) {
+      await removeLocked(engine, container, { force: true, volumes: true }).catch(() => {});
+    }
+  }
+  return engine;
+}
+
+async function findTask(engine: Engine, container: Container): Promise<Task | null> {
+  try {
+    return await engine.runtime(container.record.runtime).find(container.id, container.stateDir);
+  } catch (error) {
+    engine.log("warn", `container ${container.id}: finding its task: ${messageOf(error)}`);
+    return null;
+  }
+}
+
+function adopt(container: Container, task: Task, status: "running" | "paused"): void {
+  const { state } = container;
+  container.task = task;
+  if (state.status !== "running" && state.status !== "paused") {
+    // It was started, but the daemon died before it could write so.
+    state.startedAt = now();
+    state.startedBefore = true;
+  }
+  state.status = status;
+  state.pid = task.pid;
+  container.saveState();
+}
+
+function resume(engine: Engine, container: Container): void {
+  startHealth(engine, container, container.state.health);
+  watchExit(engine, container, container.task as Task);
+}
+
+/** The exit status that the shim left, or 255 where even that is missing (the machine went down). */
+function lastExit(container: Container): ExitStatus {
+  try {
+    const exit = JSON.parse(readFileSync(container.exitFile, "utf8")) as ExitStatus;
+    // Of this run, not of one before.
+    if (typeof exit.exitCode === "number" && Date.parse(exit.exitedAt) >= Date.parse(container.state.startedAt) - 1000) return exit;
+  } catch {
+    // None.
+  }
+  return { exitCode: 255, oomKilled: false, exitedAt: now() };
+}
+
+async function recordExit(engine: Engine, container: Container, status: ExitStatus): Promise<void> {
+  const { state } = container;
+  state.status = "exited";
+  state.pid = 0;
+  state.exitCode = status.exitCode;
+  state.oomKilled = status.oomKilled;
+  state.finishedAt = status.exitedAt;
+  container.saveState();
+  container.emit("die", { exitCode: String(status.exitCode) });
+  containerShm.release(container);
+  await rm(container.stateDir, { recursive: true, force: true }).catch(() => {});
+
+}
+
+/** Starts what restart policies want running after a daemon start. Not awaited by the first request. */
+export async function applyRestartPolicies(engine: Engine): Promise<void> {
+  const wanted = engine.containers.all().filter((container) => {
+    const { state, record } = container;
+    if (container.running || container.restartTimer !== null || container.removed) return false;
+    if (state.status === "restarting") return true;
+    const name = record.hostConfig.RestartPolicy?.Name;
+    if (name === "always") return state.startedBefore;
+    if (name === "unless-stopped") return state.startedBefore && !state.manuallyStopped;
+    return name === "on-failure" && state.startedBefore && state.status === "exited" && wantsRestart(container, state.exitCode);
+  });
+  await Promise.all(
+    wanted.map(async (container) => {
+      if (container.state.status === "restarting") container.state.status = "exited";
+      try {
+        await startContainer(engine, container, { restart: true });
+      } catch (error) {
+        engine.log("error", `container ${container.id}: start after daemon start: ${messageOf(error)}`);
+      }
+    }),
+  );
+}
+
+/**
+ * Ends the engine as dockerd does: containers are stopped with their time-outs (within the daemon's), unless
+ * live-restore leaves them running. What was stopped this way is started again by its policy next time.
+ */
+export async function shutdownEngine(engine: Engine): Promise<void> {
+  engine.stopping = true;
+  for (const container of engine.containers.all()) {
+    if (container.restartTimer !== null) clearTimeout(container.restartTimer);
+    container.stopHealth?.();
+  }
+  if (!engine.config.liveRestore) {
+    const limit = engine.config.shutdownTimeout;
+    await Promise.all(
+      engine.containers
+        .all()
+        .filter((container) => container.running)
+        .map(async (container) => {
+          const own = container.record.config.StopTimeout ?? 10;
+          const timeout = limit >= 0 ? Math.min(own < 0 ? limit : own, limit) : own;
+          try {
+            await stopContainer(engine, container, { timeout });
+            await container.exited;
+            container.state.manuallyStopped = false;
+            container.saveState();
+          } catch {
+            // It ended by itself in the meantime.
+          }
+        }),
+    );
+  }
+  await Promise.all([...engine.background]);
+  await engine.network.shutdown();
+}

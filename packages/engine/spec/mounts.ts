@@ -1,0 +1,104 @@
+import type { OciMount } from "@gantry/spec";
+import type { ContainerMount, ContainerRecord } from "../containers/record.ts";
+
+/** The files that the engine keeps for a container and mounts over the image's. */
+export interface NetworkFiles {
+  hosts: string;
+  hostname: string;
+  resolvConf: string;
+}
+
+export interface MountInputs {
+  record: ContainerRecord;
+  files: NetworkFiles;
+  /** Directory on the host for /dev/shm; null for a private tmpfs; "" for none at all. */
+  shm: string | null;
+  cgroupPrivate: boolean;
+  /** Host path of our init, where it is asked for. */
+  init: string | null;
+}
+
+/** Everything mounted in a container, shallow places first. What users mount at a place replaces the default there. */
+export function containerMounts({ record, files, shm, cgroupPrivate, init }: MountInputs): OciMount[] {
+  const host = record.hostConfig;
+  const privileged = host.Privileged === true;
+  const writable = privileged ? "rw" : "ro";
+  const defaults: OciMount[] = [
+    { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", writable] },
+    {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: [writable, "nosuid", "noexec", "nodev", ...(cgroupPrivate ? [] : [])],
+    },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+  ];
+  if (shm === null) {
+    defaults.push({
+      destination: "/dev/shm",
+      type: "tmpfs",
+      source: "shm",
+      options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${host.ShmSize ?? 64 << 20}`],
+    });
+  } else if (shm !== "") {
+    defaults.push({ destination: "/dev/shm", type: "bind", source: shm, options: ["rbind", "rprivate"] });
+  }
+
+  const own: OciMount[] = record.mounts.map(toOciMount);
+  for (const [destination, options] of Object.entries(host.Tmpfs ?? {})) {
+    own.push({ destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(options) });
+  }
+  const taken = new Set(own.map((mount) => mount.destination));
+  const bind = (destination: string, source: string) => {
+    if (!taken.has(destination) && source !== "") {
+      own.push({ destination, type: "bind", source, options: ["rbind", "rprivate"] });
+    }
+  };
+  bind("/etc/resolv.conf", files.resolvConf);
+  bind("/etc/hostname", files.hostname);
+  bind("/etc/hosts", files.hosts);
+  if (init !== null) own.push({ destination: "/sbin/docker-init", type: "bind", source: init, options: ["bind", "ro"] });
+
+  const kept = defaults.filter(
+    (mount) => !taken.has(mount.destination) && !(taken.has("/dev") && mount.destination.startsWith("/dev/")),
+  );
+  const depth = (mount: OciMount) => mount.destination.split("/").length;
+  return [...kept, ...own.map((mount, index) => ({ mount, index })).sort((a, b) => depth(a.mount) - depth(b.mount) || a.index - b.index).map(({ mount }) => mount)];
+}
+
+/** Docker's defaults, then the user's words. */
+function tmpfsOptions(text: string): string[] {
+  const given = text === "" ? [] : text.split(",").filter((option) => option !== "defaults");
+  return ["noexec", "nosuid", "nodev", "rprivate", ...given];
+}
+
+function toOciMount(mount: ContainerMount): OciMount {
+  if (mount.type === "tmpfs") {
+    return {
+      destination: mount.destination,
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["noexec", "nosuid", "nodev", "rprivate", ...(mount.tmpfsOptions ?? []), ...(mount.rw ? [] : ["ro"])],
+    };
+  }
+  const options = [mount.nonRecursive === true ? "bind" : "rbind"];
+  if (!mount.rw) {
+    options.push("ro");
+    if (mount.readOnlyForceRecursive === true) options.push("rro");
+  }
+  options.push(mount.propagation || "rprivate");
+  return { destination: mount.destination, type: "bind", source: mountSource(mount), options };
+}
+
+/** The host path that is mounted. */
+export function mountSource(mount: ContainerMount): string {
+  return mount.subpath === undefined || mount.subpath === "" ? mount.source : `${mount.source}/${mount.subpath}`;
+}
