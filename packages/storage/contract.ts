@@ -20,8 +20,11 @@ export interface Storage {
   recover(): Promise<void>;
   /** Deletes blobs and layers nothing refers to and no lease holds. Returns bytes freed. */
   collect(): Promise<number>;
-  /** Holds everything ingested or unpacked until `release`, so that a collect in between takes nothing. */
-  lease(): Lease;
+  /**
+   * Holds everything ingested or unpacked until `release`, so that a collect in between takes nothing. A passive lease
+   * holds only what is added to it, however long (the build cache).
+   */
+  lease(options?: { passive?: boolean }): Lease;
 }
 
 export interface Lease {
@@ -162,7 +165,10 @@ export interface ImageStore {
   resolve(reference: string): StoredImage;
   get(id: Digest): StoredImage | null;
   /** Records an image whose layers are all unpacked. The config's bytes decide the ID. */
-  create(config: Uint8Array, options?: { parent?: Digest; manifest?: Descriptor; manifestBytes?: Uint8Array }): Promise<StoredImage>;
+  create(
+    config: Uint8Array,
+    options?: { parent?: Digest; manifest?: Descriptor; manifestBytes?: Uint8Array },
+  ): Promise<StoredImage>;
   /** Points repository:tag at the image, taking it from another one if need be. Returns the image it was taken from. */
   tag(id: Digest, repositoryTag: string): Digest | null;
   untag(repositoryTag: string): Digest;
@@ -190,7 +196,10 @@ export interface LoadedImage {
 
 /** Local volumes. Remote (plugin) drivers are the engine's. */
 export interface VolumeStore {
-  create(name: string, options?: { labels?: Record<string, string>; driverOpts?: Record<string, string> }): Promise<StoredVolume>;
+  create(
+    name: string,
+    options?: { labels?: Record<string, string>; driverOpts?: Record<string, string> },
+  ): Promise<StoredVolume>;
   get(name: string): StoredVolume | null;
   list(): StoredVolume[];
   remove(name: string): Promise<void>;

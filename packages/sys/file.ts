@@ -213,7 +213,8 @@ export function utimensat(
     return [seconds, ns - seconds * 1000000000n];
   };
   const times = new BigInt64Array([...split(atimeNs), ...split(mtimeNs)]);
-  check(libc.utimensat(dirfd, path === "" ? null : cstr(path), times, path === "" ? 0 : flags), "utimensat", path);
+  // glibc's utimensat refuses a null path.
+  check(path === "" ? libc.futimens(dirfd, times) : libc.utimensat(dirfd, cstr(path), times, flags), "utimensat", path);
 }
 
 /** What statx(2) gives. Times in nanoseconds since the epoch. */

@@ -37,6 +37,7 @@ const SYMBOLS = {
   fchmod: { args: [T.i32, T.u32], returns: T.i32 },
   fchmodat: { args: [T.i32, T.ptr, T.u32, T.i32], returns: T.i32 },
   utimensat: { args: [T.i32, T.ptr, T.ptr, T.i32], returns: T.i32 },
+  futimens: { args: [T.i32, T.ptr], returns: T.i32 },
   lsetxattr: { args: [T.ptr, T.ptr, T.ptr, T.u64, T.i32], returns: T.i32 },
   fsetxattr: { args: [T.i32, T.ptr, T.ptr, T.u64, T.i32], returns: T.i32 },
   lgetxattr: { args: [T.ptr, T.ptr, T.ptr, T.u64], returns: T.i64_fast },

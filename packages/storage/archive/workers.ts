@@ -1,0 +1,108 @@
+import { availableParallelism } from "node:os";
+import { type ErrorKind, GantryError, unavailable } from "@gantry/spec";
+import type { JobKind, Jobs } from "./jobs.ts";
+
+/** How long an idle worker is kept, in milliseconds. A new one takes 5 ms. */
+const IDLE = 5_000;
+/** Jobs at a time that wait for somebody else's bytes; more than this is refused. */
+const MAX_STREAMING = 64;
+
+interface Slot {
+  worker: Worker;
+  timer: ReturnType<typeof setTimeout> | null;
+}
+
+interface Waiting {
+  start: () => void;
+}
+
+/**
+ * Threads for archive work. Jobs that only read and write files share as many workers as there are processors; jobs
+ * that wait for a stream get one of their own, so that a slow client holds up nobody.
+ */
+export class Workers {
+  private idle: Slot[] = [];
+  private running = 0;
+  private streaming = 0;
+  private queue: Waiting[] = [];
+  private readonly most = Math.max(2, Math.min(8, availableParallelism()));
+
+  /** Runs a job to its end. Errors keep their kind. `streams`: it waits for bytes from or for the main thread. */
+  async run<K extends JobKind>(
+    kind: K,
+    job: Parameters<Jobs[K]>[0],
+    options: { streams?: boolean } = {},
+  ): Promise<ReturnType<Jobs[K]>> {
+    if (options.streams) {
+      if (this.streaming >= MAX_STREAMING) throw unavailable("too many archive streams at the same time");
+      this.streaming++;
+    } else {
+      if (this.running >= this.most) await new Promise<void>((start) => this.queue.push({ start }));
+      else this.running++;
+    }
+    try {
+      return (await this.execute(kind, job)) as ReturnType<Jobs[K]>;
+    } finally {
+      if (options.streams) this.streaming--;
+      else {
+        const next = this.queue.shift();
+        if (next) next.start();
+        else this.running--;
+      }
+    }
+  }
+
+  /** Ends all idle workers at once (tests, shutdown). */
+  close(): void {
+    for (const slot of this.idle.splice(0)) this.end(slot);
+  }
+
+  private execute(kind: JobKind, job: unknown): Promise<unknown> {
+    const slot = this.idle.pop() ?? this.spawn();
+    if (slot.timer !== null) clearTimeout(slot.timer);
+    slot.timer = null;
+    return new Promise((resolve, reject) => {
+      slot.worker.ref();
+      slot.worker.onmessage = (event: MessageEvent) => {
+        const { result, error } = event.data as {
+          result?: unknown;
+          error?: { kind: ErrorKind; message: string; stack?: string };
+        };
+        this.park(slot);
+        if (!error) return resolve(result);
+        const thrown = new GantryError(error.kind, error.message);
+        if (error.stack && error.kind === "system") thrown.stack = error.stack;
+        reject(thrown);
+      };
+      // An uncaught error kills the worker: it is not parked again.
+      slot.worker.onerror = (event: ErrorEvent) => {
+        this.end(slot);
+        reject(new GantryError("system", `archive worker: ${event.message}`));
+      };
+      slot.worker.postMessage({ kind, job });
+    });
+  }
+
+  private spawn(): Slot {
+    return { worker: new Worker(new URL("./worker.ts", import.meta.url).href), timer: null };
+  }
+
+  private park(slot: Slot): void {
+    slot.worker.onmessage = null;
+    slot.worker.unref();
+    slot.timer = setTimeout(() => {
+      this.idle = this.idle.filter((other) => other !== slot);
+      this.end(slot);
+    }, IDLE);
+    slot.timer.unref();
+    this.idle.push(slot);
+  }
+
+  private end(slot: Slot): void {
+    if (slot.timer !== null) clearTimeout(slot.timer);
+    slot.worker.terminate();
+  }
+}
+
+/** The process's archive threads. */
+export const workers = new Workers();

@@ -1,0 +1,141 @@
+import { rmSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { type Digest, digestAlgorithm, invalidParameter, systemError } from "@gantry/spec";
+import type { Ingest } from "../contract.ts";
+
+interface Host {
+  commit(path: string, digest: Digest, size: number): void;
+  exists(digest: Digest): boolean;
+  closed(): void;
+}
+
+/** Bytes gathered before they are written: one call to the thread pool for each would cost more than the write. */
+const BATCH = 1 << 20;
+
+/** One download on its way to a blob: appended to a file, hashed while written; on a resume the old part is hashed first. */
+export class FileIngest implements Ingest {
+  private hash = new Bun.CryptoHasher("sha256");
+  /** Only what is asked for at commit; nearly never used, so computed from the file then. */
+  private pending: Uint8Array[] = [];
+  private pendingBytes = 0;
+  private written = 0;
+  private open = true;
+
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+    private readonly host: Host,
+  ) {}
+
+  static async open(path: string, host: Host): Promise<FileIngest> {
+    const file = await open(path, "a+", 0o600);
+    const ingest = new FileIngest(path, file, host);
+    try {
+      await ingest.hashExisting();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    return ingest;
+  }
+
+  get offset(): number {
+    return this.written + this.pendingBytes;
+  }
+
+  write(chunk: Uint8Array): Promise<void> | void {
+    this.check();
+    this.pending.push(chunk);
+    this.pendingBytes += chunk.length;
+    if (this.pendingBytes >= BATCH) return this.flush();
+  }
+
+  async commit(expected: Digest | null, size?: number): Promise<Digest> {
+    this.check();
+    try {
+      await this.flush();
+      if (size !== undefined && size !== this.written) {
+        throw invalidParameter(`unexpected commit size ${this.written}, expected ${size}: failed precondition`);
+      }
+      const digest = await this.digest(expected);
+      if (expected !== null && digest !== expected) {
+        throw invalidParameter(`unexpected commit digest ${digest}, expected ${expected}: failed precondition`);
+      }
+      // One sync a blob, on the thread pool; skipped where the blob is there already.
+      if (!this.host.exists(digest)) await this.file.datasync();
+      await this.end();
+      this.host.commit(this.path, digest, this.written);
+      return digest;
+    } catch (error) {
+      this.discard();
+      throw error;
+    }
+  }
+
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    void this.flushPending()
+      .catch(() => {})
+      .then(() => this.file.close())
+      .catch(() => {})
+      .finally(() => this.host.closed());
+  }
+
+  discard(): void {
+    rmSync(this.path, { force: true });
+    if (!this.open) return;
+    this.open = false;
+    this.pending = [];
+    void this.file
+      .close()
+      .catch(() => {})
+      .finally(() => this.host.closed());
+  }
+
+  private check(): void {
+    if (!this.open) throw systemError("ingest is closed");
+  }
+
+  private async end(): Promise<void> {
+    this.open = false;
+    await this.file.close();
+    this.host.closed();
+  }
+
+  private async flush(): Promise<void> {
+    await this.flushPending();
+    this.check();
+  }
+
+  private async flushPending(): Promise<void> {
+    if (this.pendingBytes === 0) return;
+    const batch = this.pending;
+    this.pending = [];
+    this.pendingBytes = 0;
+    const bytes = batch.length === 1 ? batch[0]! : Buffer.concat(batch);
+    // Appended whole before the hash counts it: a failed write leaves both where they were or the ingest unusable.
+    this.written += bytes.length;
+    for (let done = 0; done < bytes.length; ) {
+      done += (await this.file.write(bytes, done, bytes.length - done)).bytesWritten;
+    }
+    this.hash.update(bytes);
+  }
+
+  private async hashExisting(): Promise<void> {
+    const buffer = Buffer.allocUnsafe(BATCH);
+    for (;;) {
+      const { bytesRead } = await this.file.read(buffer, 0, buffer.length, this.written);
+      if (bytesRead === 0) return;
+      this.hash.update(buffer.subarray(0, bytesRead));
+      this.written += bytesRead;
+    }
+  }
+
+  private async digest(expected: Digest | null): Promise<Digest> {
+    if (expected === null || digestAlgorithm(expected) === "sha256") return `sha256:${this.hash.digest("hex")}`;
+    const hash = new Bun.CryptoHasher("sha512");
+    for await (const chunk of Bun.file(this.path).stream()) hash.update(chunk);
+    return `sha512:${hash.digest("hex")}`;
+  }
+}

@@ -1,0 +1,101 @@
+import type { Database } from "bun:sqlite";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { conflict, type Digest, invalidParameter, notFound } from "@gantry/spec";
+import type { ContainerLayer } from "../contract.ts";
+import type { Trash } from "./trash.ts";
+
+interface Lookup {
+  /** The layer below all others. */
+  init: string;
+  /** The unpacked directory. Throws notFound. */
+  dir(diffId: Digest): string;
+  rootDescribed(diffId: Digest): boolean;
+}
+
+interface Row {
+  id: string;
+  diff_ids: string;
+}
+
+/** Writable layers of containers. Synchronous: three mkdirs and an insert, on the path of every container's start. */
+export class Containers {
+  private readonly select;
+  private readonly insert;
+  private readonly delete;
+
+  constructor(
+    private readonly directory: string,
+    private readonly db: Database,
+    private readonly trash: Trash,
+    private readonly lookup: Lookup,
+  ) {
+    mkdirSync(directory, { recursive: true, mode: 0o710 });
+    this.select = db.query<Row, [string]>("SELECT id, diff_ids FROM storage_containers WHERE id = ?");
+    this.insert = db.query("INSERT INTO storage_containers VALUES (?, ?, 'overlay2')");
+    this.delete = db.query("DELETE FROM storage_containers WHERE id = ?");
+  }
+
+  create(id: string, diffIds: Digest[]): ContainerLayer {
+    checkContainerId(id);
+    if (this.select.get(id)) throw conflict(`layer of container ${id} exists already`);
+    const lower = this.lower(diffIds);
+    const base = `${this.directory}/${id}`;
+    const upper = `${base}/diff`;
+    const work = `${base}/work`;
+    mkdirSync(base, { recursive: true, mode: 0o710 });
+    // Left by a create that was killed before its row.
+    for (const path of [upper, work]) if (existsSync(path)) this.trash.discard(path);
+    mkdirSync(upper, { mode: 0o755 });
+    mkdirSync(work, { mode: 0o700 });
+    // The upper directory's owner and mode are what the container sees at `/`.
+    const rooted = diffIds.findLast((diffId) => this.lookup.rootDescribed(diffId));
+    if (rooted) {
+      const { uid, gid, mode } = statSync(this.lookup.dir(rooted));
+      chownSync(upper, uid, gid);
+      chmodSync(upper, mode & 0o7777);
+    } else {
+      chmodSync(upper, 0o755);
+    }
+    this.insert.run(id, JSON.stringify(diffIds));
+    return { lower, upper, work };
+  }
+
+  get(id: string): ContainerLayer {
+    const row = this.select.get(id);
+    if (!row) throw notFound(`layer of container ${id.slice(0, 200)} does not exist`);
+    const base = `${this.directory}/${id}`;
+    return { lower: this.lower(JSON.parse(row.diff_ids)), upper: `${base}/diff`, work: `${base}/work` };
+  }
+
+  remove(id: string): void {
+    checkContainerId(id);
+    this.delete.run(id);
+    for (const name of ["diff", "work"]) this.trash.discard(`${this.directory}/${id}/${name}`);
+  }
+
+  /** Directories for overlay, topmost first. */
+  lower(diffIds: Digest[]): string[] {
+    // Overlay refuses a directory twice. What a layer shows is the same wherever it lies, so its topmost place is enough.
+    const topmost = new Set(diffIds.toReversed());
+    return [...[...topmost].map((diffId) => this.lookup.dir(diffId)), this.lookup.init];
+  }
+
+  used(): Set<Digest> {
+    const rows = this.db.query<Row, []>("SELECT id, diff_ids FROM storage_containers").all();
+    return new Set(rows.flatMap(({ diff_ids }) => JSON.parse(diff_ids) as Digest[]));
+  }
+
+  /** Removes writable layers without a row. What else lies in the containers' folders is the engine's. */
+  recover(): void {
+    for (const id of readdirSync(this.directory)) {
+      if (this.select.get(id)) continue;
+      for (const name of ["diff", "work"]) this.trash.discard(`${this.directory}/${id}/${name}`);
+    }
+  }
+}
+
+function checkContainerId(id: string): void {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(id)) {
+    throw invalidParameter(`invalid container id ${JSON.stringify(id.slice(0, 200))}`);
+  }
+}
