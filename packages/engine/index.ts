@@ -21,3 +21,15 @@ export { checkLogs, formatEntry, type LogOptions, readLogs } from "./logs/logs.t
 export { applyRestartPolicies, openEngine, shutdownEngine } from "./open.ts";
 export { openDatabase } from "./state/database.ts";
 export { now, nowNs, parseTimestamp, ZERO_TIME } from "./time.ts";
+export {
+  type CommitRequest,
+  Images,
+  type ImagesOptions,
+  type ImageUser,
+  type ImportRequest,
+  importMessage,
+  openImages,
+  openUrl,
+  type PullRequest,
+  type PushRequest,
+} from "./images/index.ts";

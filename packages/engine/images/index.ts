@@ -31,6 +31,7 @@ export type { PullRequest } from "./pull.ts";
 export type { PushRequest } from "./push.ts";
 export type { RemoveOptions } from "./remove.ts";
 export type { ImagesOptions, ImageUser } from "./room.ts";
+export { importMessage, openUrl } from "./url-source.ts";
 
 /**
  * The life of images: how they come, are named, looked at, given away and go. Every method throws GantryError in

@@ -1,0 +1,185 @@
+import { type Credentials, decodeRegistryAuth } from "@gantry/distribution";
+import { Filters, type Images, importMessage, openUrl } from "@gantry/engine";
+import { type ImageSummary, invalidParameter } from "@gantry/spec";
+import { Type } from "@sinclair/typebox";
+import { type Context, type Route, route } from "../http/index.ts";
+import { progressStream } from "./progress.ts";
+
+const text = Type.Optional(Type.String());
+const flag = Type.Optional(Type.Boolean());
+const texts = Type.Optional(Type.Array(Type.String()));
+const query = <T extends Record<string, typeof text | typeof flag | typeof texts>>(fields: T) => Type.Object(fields);
+
+/** `/images`: everything about images but building them. */
+export function imageRoutes(images: Images): Route[] {
+  return [
+    route(
+      "GET",
+      "/images/json",
+      { query: query({ all: flag, filters: text, "shared-size": flag, digests: flag, manifests: flag }) },
+      async (context) => {
+        const { query } = context;
+        const list = await images.list({
+          all: query.all,
+          filters: Filters.parse(query.filters),
+          sharedSize: query["shared-size"],
+          manifests: query.manifests && context.api >= 47,
+        });
+        context.json(list.map((image) => forVersion(image, context.api)));
+      },
+    ),
+    route(
+      "POST",
+      "/images/create",
+      {
+        query: query({
+          fromImage: text,
+          fromSrc: text,
+          repo: text,
+          tag: text,
+          message: text,
+          platform: text,
+          changes: texts,
+        }),
+      },
+      (context) => create(images, context),
+    ),
+    route("POST", "/images/load", { query: query({ quiet: flag, platform: texts }) }, (context) => {
+      const source = context.exchange.body.stream();
+      const { quiet } = context.query;
+      const platform = onePlatform(context.query.platform);
+      return progressStream(context, (emit) => images.load({ source, quiet, platform, signal: context.signal }, emit));
+    }),
+    route("GET", "/images/get", { query: query({ names: texts, platform: texts }) }, (context) => {
+      // Older clients send several names in one value.
+      const names = (context.query.names ?? []).flatMap((value) => value.split(",")).filter(Boolean);
+      if (names.length === 0) throw invalidParameter("no image names given");
+      return save(images, context, names, onePlatform(context.query.platform));
+    }),
+    route("GET", "/images/search", { query: query({ term: text, limit: text, filters: text }) }, async (context) => {
+      const { term = "", limit, filters } = context.query;
+      if (limit !== undefined && limit !== "" && !/^-?\d{1,9}$/.test(limit)) {
+        throw invalidParameter(
+          `invalid limit specified: strconv.Atoi: parsing ${JSON.stringify(limit)}: invalid syntax`,
+        );
+      }
+      const options = { limit: Number(limit) || undefined, credentials: anyAuth(context), signal: context.signal };
+      context.json(await images.search(term, Filters.parse(filters), options));
+    }),
+    route("POST", "/images/prune", { query: query({ filters: text }) }, (context) => {
+      context.json(images.prune(Filters.parse(context.query.filters)));
+    }),
+    route("GET", "/images/{name:.*}/get", { query: query({ platform: texts }) }, (context) =>
+      save(images, context, [nameOf(context)], onePlatform(context.query.platform)),
+    ),
+    route("GET", "/images/{name:.*}/json", { query: query({ manifests: flag, platform: text }) }, async (context) => {
+      const { manifests } = context.query;
+      context.json(await images.inspect(nameOf(context), { manifests: manifests && context.api >= 48 }));
+    }),
+    route("GET", "/images/{name:.*}/history", {}, (context) => {
+      context.json(images.history(nameOf(context)));
+    }),
+    route("POST", "/images/{name:.*}/push", { query: query({ tag: text, platform: text }) }, (context) => {
+      const { tag } = context.query;
+      // Unlike a pull, a push without readable credentials is refused.
+      const credentials = decodeRegistryAuth(context.header("x-registry-auth"));
+      const request = { image: nameOf(context), tag, credentials, signal: context.signal };
+      return progressStream(context, (emit) => images.push({ ...request, all: !tag }, emit));
+    }),
+    route("POST", "/images/{name:.*}/tag", { query: query({ repo: text, tag: text }) }, (context) => {
+      images.tag(nameOf(context), context.query.repo ?? "", context.query.tag ?? "");
+      context.empty(201);
+    }),
+    route(
+      "DELETE",
+      "/images/{name:.*}",
+      { query: query({ force: flag, noprune: flag, platforms: texts }) },
+      (context) => {
+        const { force, noprune } = context.query;
+        const name = nameOf(context);
+        if (name.trim() === "") throw invalidParameter("image name cannot be blank");
+        context.json(images.remove(name, { force, prune: !noprune }));
+      },
+    ),
+  ];
+}
+
+function nameOf(context: { params: Record<string, string> }): string {
+  return context.params["name"] ?? "";
+}
+
+type CreateContext = Context<
+  {
+    fromImage?: string;
+    fromSrc?: string;
+    repo?: string;
+    tag?: string;
+    message?: string;
+    platform?: string;
+    changes?: string[];
+  },
+  undefined
+>;
+
+async function create(images: Images, context: CreateContext): Promise<void> {
+  const { fromImage, fromSrc, repo: repository, tag, platform, changes = [] } = context.query;
+  const { signal } = context;
+  if (fromImage) {
+    const request = { image: fromImage, tag, platform, credentials: anyAuth(context), signal, all: !tag };
+    return progressStream(context, (emit) => images.pull(request, emit));
+  }
+  if (!fromSrc) throw invalidParameter("either fromImage or fromSrc must be given");
+  const message = context.query.message || importMessage(fromSrc);
+  return progressStream(context, async (emit) => {
+    const source = fromSrc === "-" ? context.exchange.body.stream() : await openUrl(fromSrc, emit, signal);
+    emit({ status: await images.import({ source, repository, tag, message, changes, platform, signal }) });
+  });
+}
+
+async function save(
+  images: Images,
+  context: Pick<Context, "stream">,
+  names: string[],
+  platform: string | undefined,
+): Promise<void> {
+  const archive = images.save(names, { platform });
+  const stream = context.stream({ "Content-Type": "application/x-tar" });
+  await stream.pipe(archive as AsyncIterable<Uint8Array>);
+}
+
+/** Credentials that may be absent or unreadable, as Docker takes them for pulls. */
+function anyAuth(context: Pick<Context, "header">): Credentials | undefined {
+  try {
+    return decodeRegistryAuth(context.header("x-registry-auth"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** `platform` comes as the JSON of an OCI platform (API 1.48 on); one is taken. */
+function onePlatform(values: string[] | undefined): string | undefined {
+  const given = (values ?? []).filter(Boolean);
+  if (given.length > 1) throw invalidParameter("multiple platform parameters not supported");
+  const [value] = given;
+  if (!value?.startsWith("{")) return value;
+  try {
+    const { os, architecture, variant } = JSON.parse(value) as Record<string, unknown>;
+    if (typeof os === "string" && typeof architecture === "string") {
+      return [os, architecture, typeof variant === "string" ? variant : ""].filter(Boolean).join("/");
+    }
+  } catch {
+    // Falls through to the refusal.
+  }
+  throw invalidParameter("failed to parse platform");
+}
+
+/** What older clients expect of a list entry. */
+function forVersion(image: ImageSummary, api: number): ImageSummary {
+  if (api >= 44) return image;
+  const old: ImageSummary = { ...image, VirtualSize: image.Size };
+  if (api < 43 && image.RepoTags.length === 0 && image.RepoDigests.length === 0) {
+    old.RepoTags = ["<none>:<none>"];
+    old.RepoDigests = ["<none>@<none>"];
+  }
+  return old;
+}

@@ -1,0 +1,42 @@
+import { type Emit, throttled } from "@gantry/distribution";
+import { invalidParameter, systemError } from "@gantry/spec";
+
+/**
+ * The body behind an http(s) address, for `docker import URL`. Throws invalidParameter where it is none, systemError where
+ * nothing comes. The read amount goes to `emit`.
+ */
+export async function openUrl(text: string, emit: Emit, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  let url: URL;
+  try {
+    url = new URL(text.includes("://") ? text : `http://${text}`);
+  } catch (error) {
+    throw invalidParameter(`invalid URL ${JSON.stringify(text.slice(0, 500))}`, error);
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw invalidParameter(`unsupported scheme ${JSON.stringify(url.protocol)}`);
+  }
+  const response = await fetch(url, { signal }).catch((error) => {
+    throw systemError(`Get ${JSON.stringify(url.href)}: ${error instanceof Error ? error.message : error}`, error);
+  });
+  if (!response.ok || !response.body) throw systemError(`Got HTTP status code >= 400: ${response.status}`);
+  emit({ status: `Downloading from ${url.href}` });
+  const total = Number(response.headers.get("content-length") ?? 0);
+  const progress = throttled(emit);
+  let read = 0;
+  return response.body.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        read += chunk.length;
+        progress("", "Importing", read, total);
+        controller.enqueue(chunk);
+      },
+    }),
+  );
+}
+
+/** `Imported from …`, as Docker words it where no message was given. */
+export function importMessage(source: string): string {
+  if (source === "-") return "Imported from -";
+  const url = new URL(source.includes("://") ? source : `http://${source}`);
+  return `Imported from ${url.host}${url.pathname}`;
+}
