@@ -40,7 +40,11 @@ export interface NetworkController {
   /** The container's present published ports, as `NetworkSettings.Ports` shows them. */
   ports(containerId: string): Record<string, PortBinding[] | null>;
   /** Adds or removes published ports of a running container. */
-  publish(containerId: string, add: Record<string, PortBinding[]>, remove: Record<string, PortBinding[]>): Promise<void>;
+  publish(
+    containerId: string,
+    add: Record<string, PortBinding[]>,
+    remove: Record<string, PortBinding[]>,
+  ): Promise<void>;
   /** Bytes and packets of each interface in the container, by interface name. */
   stats(containerId: string): Promise<Record<string, InterfaceStats>>;
   /** Tells the engine to emit `network` events. */

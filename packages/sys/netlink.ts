@@ -1,3 +1,4 @@
+import { write } from "node:fs";
 import { SysError } from "./errno.ts";
 import { close } from "./file.ts";
 import { inNetworkNamespace } from "./namespace.ts";
@@ -79,7 +80,17 @@ export class NetlinkSocket {
    * where the protocol makes a batch one transaction (nftables). Throws NetlinkError of the first one refused.
    */
   transact(batch: NetlinkBatch): NetlinkMessage[][] {
-    const first = this.sendBatch(batch);
+    return this.readAnswers(batch, this.sendBatch(batch));
+  }
+
+  /** As `transact`, with the kernel's work done on another thread. One at a time, with nothing else on this socket. */
+  async transactElsewhere(batch: NetlinkBatch): Promise<NetlinkMessage[][]> {
+    const first = this.takeSequence(batch);
+    await sendElsewhere(this.fd, batch.finish(first));
+    return this.readAnswers(batch, first);
+  }
+
+  private readAnswers(batch: NetlinkBatch, first: number): NetlinkMessage[][] {
     const count = batch.length;
     const answers: NetlinkMessage[][] = Array.from({ length: count }, () => []);
     let open = 0;
@@ -134,10 +145,15 @@ export class NetlinkSocket {
   }
 
   private sendBatch(batch: NetlinkBatch): number {
+    const first = this.takeSequence(batch);
+    send(this.fd, batch.finish(first));
+    return first;
+  }
+
+  private takeSequence(batch: NetlinkBatch): number {
     const first = this.seq;
     this.seq = (this.seq + batch.length) >>> 0;
     if (this.seq > 0x7fff_0000) this.seq = 1;
-    send(this.fd, batch.finish(first));
     return first;
   }
 
@@ -152,4 +168,14 @@ export class NetlinkSocket {
     }
     return new NetlinkError(label, errno, extack, index);
   }
+}
+
+/**
+ * Sends from a thread of the runtime's file pool: write(2) on a netlink socket is send(2), and returns when the kernel has
+ * carried the request out.
+ */
+function sendElsewhere(fd: number, data: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    write(fd, data, (error) => (error === null ? resolve() : reject(error)));
+  });
 }

@@ -44,12 +44,12 @@ export class Nftables {
 
   /**
    * Carries out commands in nft(8)'s language, all or none of them (one kernel transaction). Returns what they print, in
-   * numbers instead of names, or as JSON (libnftables-json(5)). Throws NftablesError.
+   * numbers instead of names, `handles` with the handles of rules, or as JSON (libnftables-json(5)). Throws NftablesError.
    */
-  run(commands: string, output: "plain" | "json" = "plain"): string {
+  run(commands: string, output: "plain" | "handles" | "json" = "plain"): string {
     const NUMERIC = 0x780;
-    const JSON_OUTPUT = 0x10;
-    this.lib.nft_ctx_output_set_flags(this.context, output === "json" ? JSON_OUTPUT | NUMERIC : NUMERIC);
+    const FLAGS = { plain: NUMERIC, handles: NUMERIC | 0x08, json: NUMERIC | 0x10 };
+    this.lib.nft_ctx_output_set_flags(this.context, FLAGS[output]);
     const status = this.lib.nft_run_cmd_from_buffer(this.context, cstr(commands));
     const text = textOf(this.lib.nft_ctx_get_output_buffer(this.context));
     if (status !== 0) throw new NftablesError(firstError(textOf(this.lib.nft_ctx_get_error_buffer(this.context))));

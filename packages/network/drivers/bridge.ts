@@ -1,0 +1,198 @@
+import { randomBytes } from "node:crypto";
+import { conflict, forbidden, invalidParameter } from "@gantry/spec";
+import { type BridgePortFlags, formatMac, isErrno } from "@gantry/sys";
+import type { Firewall } from "../firewall/firewall.ts";
+import type { FirewallNetwork, GatewayMode } from "../firewall/ruleset.ts";
+import type { Host } from "../host.ts";
+import { parseCidr } from "../ipam/cidr.ts";
+import { bare, type Endpoint, type NetworkRecord } from "../model.ts";
+import { readSysctl, writeSysctl } from "../sysctl.ts";
+import type { Driver } from "./driver.ts";
+import { boolOption, linkNameOption, mtuOption } from "./options.ts";
+
+const PREFIX = "com.docker.network.bridge.";
+
+/** A Linux bridge for each network, a veth pair for each endpoint. */
+export class BridgeDriver implements Driver {
+  readonly name = "bridge";
+  readonly publishes = true;
+  readonly ownsGateway = true;
+  private readonly indexes = new Map<string, number>();
+
+  constructor(
+    private readonly host: Host,
+    private readonly firewall: Firewall,
+    private readonly forwarding: (ipv6: boolean) => void,
+  ) {}
+
+  check(network: NetworkRecord): void {
+    const { options } = network;
+    for (const key of ["enable_ip_masquerade", "enable_icc", "default_bridge", "inhibit_ipv4"]) {
+      boolOption(options, PREFIX + key, false);
+    }
+    mtuOption(options);
+    linkNameOption(options, `${PREFIX}name`);
+    for (const family of [4, 6] as const) {
+      const mode = gatewayMode(network, family);
+      if (mode === "isolated" && !network.internal) {
+        throw invalidParameter("gateway mode 'isolated' can only be used for an internal network");
+      }
+    }
+  }
+
+  create(network: NetworkRecord): void {
+    network.state["bridge"] = bridgeName(network);
+    if (this.indexes.has(bridgeName(network))) {
+      throw forbidden(
+        `cannot create network ${network.id} (${bridgeName(network)}): conflicts with network: networks have same bridge name`,
+      );
+    }
+    try {
+      this.makeBridge(network);
+      this.firewall.addNetwork(firewallNetwork(network));
+    } catch (error) {
+      this.remove(network);
+      throw error;
+    }
+  }
+
+  restore(network: NetworkRecord): void {
+    this.makeBridge(network);
+    this.firewall.stage([firewallNetwork(network)], []);
+  }
+
+  remove(network: NetworkRecord): void {
+    const name = bridgeName(network);
+    this.firewall.removeNetwork(name);
+    this.indexes.delete(name);
+    // A bridge that was there before us stays.
+    if (network.state["made"] === "1") this.host.deleteLinksLater([name], 0);
+  }
+
+  /** EEXIST of a random name happens once in 268 million; another one is tried. */
+  attach(network: NetworkRecord, endpoint: Endpoint, namespaceFd: number): void {
+    const mtu = mtuOption(network.options);
+    const size = mtu > 0 ? { mtu } : {};
+    for (let attempt = 0; ; attempt++) {
+      const name = `veth${randomBytes(4).toString("hex").slice(0, 7)}`;
+      const batch = this.host.netlink
+        .batch()
+        .createVeth(
+          { name, master: this.index(network), up: true, ...size },
+          { name: endpoint.interfaceName, mac: endpoint.mac, namespaceFd, ...size },
+        );
+      const flags = portFlags(network);
+      if (flags !== undefined) batch.setBridgePort(name, flags);
+      try {
+        this.host.netlink.run(batch);
+      } catch (error) {
+        if (attempt < 3 && isErrno(error, "EEXIST") && this.host.link(name) !== null) continue;
+        this.indexes.delete(bridgeName(network));
+        throw error;
+      }
+      endpoint.hostInterface = name;
+      return;
+    }
+  }
+
+  detach(_network: NetworkRecord, endpoint: Endpoint): string[] {
+    return endpoint.hostInterface === "" ? [] : [endpoint.hostInterface];
+  }
+
+  private index(network: NetworkRecord): number {
+    const name = bridgeName(network);
+    const known = this.indexes.get(name);
+    if (known !== undefined) return known;
+    // Somebody removed the bridge, or it was not looked for yet.
+    this.makeBridge(network);
+    return this.indexes.get(name)!;
+  }
+
+  private makeBridge(network: NetworkRecord): void {
+    const name = bridgeName(network);
+    const { netlink } = this.host;
+    let link = this.host.link(name);
+    if (link !== null && link.kind !== "bridge") throw conflict(`interface ${name} exists and is not a bridge`);
+    if (link === null) {
+      const mac = randomMac();
+      netlink.run(netlink.batch().createLink({ name, mac }, { kind: "bridge" }));
+      network.state["made"] = "1";
+      link = this.host.link(name)!;
+    }
+    this.indexes.set(name, link.index);
+    writeSysctl(`ipv4/conf/${name}/route_localnet`, "1");
+    if (network.state["made"] === "1") {
+      writeSysctl(`ipv6/conf/${name}/disable_ipv6`, network.ipv6 ? "0" : "1");
+      writeSysctl(`ipv6/conf/${name}/accept_ra`, "0");
+      if (network.ipv6) writeSysctl(`ipv6/conf/${name}/accept_dad`, "0");
+    }
+    const mtu = mtuOption(network.options);
+    const batch = netlink.batch();
+    const inhibited = boolOption(network.options, `${PREFIX}inhibit_ipv4`, false);
+    for (const pool of network.ipam.config) {
+      const subnet = parseCidr(pool.Subnet ?? "");
+      if (subnet === null || !pool.Gateway) continue;
+      if ((subnet.family === 4 && inhibited) || gatewayMode(network, subnet.family) === "isolated") continue;
+      batch.addAddress(link.index, `${bare(pool.Gateway)}/${subnet.prefix}`);
+    }
+    if (mtu > 0 && link.mtu !== mtu) batch.setLink(link.index, { mtu });
+    netlink.run(batch.setLink(link.index, { up: true }));
+    for (const ipv6 of [false, true]) if (ipv6 ? network.ipv6 : network.ipv4) this.forwarding(ipv6);
+  }
+}
+
+/**
+ * Where the bridge hands its frames to the IP hooks (br_netfilter), a packet translated to another port of the bridge is
+ * bridged there, not routed: back into the port it came from only in hairpin mode, and never between isolated ports. There the
+ * forward chain keeps containers apart; elsewhere it does not see them, and port isolation does.
+ */
+function portFlags(network: NetworkRecord): BridgePortFlags | undefined {
+  const icc = boolOption(network.options, `${PREFIX}enable_icc`, true);
+  const v4 = network.ipv4 && readSysctl("bridge/bridge-nf-call-iptables") === "1";
+  const v6 = network.ipv6 && readSysctl("bridge/bridge-nf-call-ip6tables") === "1";
+  const filtered = v4 === network.ipv4 && v6 === network.ipv6;
+  const flags = { ...(v4 || v6 ? { hairpin: true } : {}), ...(icc || filtered ? {} : { isolated: true }) };
+  return Object.keys(flags).length === 0 ? undefined : flags;
+}
+
+/** The host's interface of a bridge network. */
+export function bridgeName(network: NetworkRecord): string {
+  return network.state["bridge"] ?? (network.options[`${PREFIX}name`] || `br-${network.id.slice(0, 12)}`);
+}
+
+/** Throws invalidParameter for a mode that is none. */
+export function gatewayMode(network: NetworkRecord, family: 4 | 6): GatewayMode {
+  const mode = network.options[`${PREFIX}gateway_mode_ipv${family}`] ?? "nat";
+  if (mode === "nat" || mode === "nat-unprotected" || mode === "routed" || mode === "isolated") return mode;
+  throw invalidParameter(`unknown gateway mode ${mode}`);
+}
+
+/** Where ports of the network are published that ask for no address; empty for the daemon's own choice. */
+export function hostBinding(network: NetworkRecord): string {
+  return network.options[`${PREFIX}host_binding_ipv4`] ?? "";
+}
+
+export function firewallNetwork(network: NetworkRecord): FirewallNetwork {
+  const { options } = network;
+  const subnets = network.ipam.config.map((pool) => pool.Subnet ?? "").filter((subnet) => subnet !== "");
+  return {
+    bridge: bridgeName(network),
+    subnets4: subnets.filter((subnet) => !subnet.includes(":")),
+    subnets6: subnets.filter((subnet) => subnet.includes(":")),
+    internal: network.internal,
+    icc: boolOption(options, `${PREFIX}enable_icc`, true),
+    masquerade: boolOption(options, `${PREFIX}enable_ip_masquerade`, true),
+    mode4: gatewayMode(network, 4),
+    mode6: gatewayMode(network, 6),
+    hostAddress4: options["com.docker.network.host_ipv4"] ?? "",
+    hostAddress6: options["com.docker.network.host_ipv6"] ?? "",
+    trusted: (options[`${PREFIX}trusted_host_interfaces`] ?? "").split(":").filter((name) => name !== ""),
+  };
+}
+
+/** A random unicast address with the bit for local administration set (IEEE 802). */
+export function randomMac(): string {
+  const bytes = randomBytes(6);
+  bytes[0] = (bytes[0]! & 0xfc) | 2;
+  return formatMac(bytes);
+}

@@ -1,0 +1,16 @@
+import type { Driver } from "./driver.ts";
+
+/** `host` and `null`: networks without a device of their own. */
+export function deviceless(name: "host" | "null"): Driver {
+  return {
+    name,
+    publishes: false,
+    ownsGateway: false,
+    check() {},
+    create() {},
+    restore() {},
+    remove() {},
+    attach() {},
+    detach: () => [],
+  };
+}

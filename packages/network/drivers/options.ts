@@ -1,0 +1,30 @@
+import { invalidParameter } from "@gantry/spec";
+
+/** Reads driver options as Go's parsers do. Each throws invalidParameter in Docker's words. */
+export function boolOption(options: Record<string, string>, key: string, fallback: boolean): boolean {
+  const text = options[key];
+  if (text === undefined) return fallback;
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
+  if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
+  throw invalidParameter(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+}
+
+/** A link's MTU in bytes, 0 where none is given. */
+export function mtuOption(options: Record<string, string>): number {
+  const text = options["com.docker.network.driver.mtu"];
+  if (text === undefined || text === "") return 0;
+  const mtu = Number(text);
+  if (!/^\d{1,6}$/.test(text)) throw invalidParameter(`strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
+  return mtu;
+}
+
+/** A name the kernel takes for a link: 1 to 15 bytes, no slash, no blank. */
+export function linkNameOption(options: Record<string, string>, key: string): string {
+  const name = options[key] ?? "";
+  if (name !== "" && !isLinkName(name)) throw invalidParameter(`invalid interface name ${JSON.stringify(name)}`);
+  return name;
+}
+
+export function isLinkName(name: string): boolean {
+  return /^[^\s/:"\\\0-\x1f]{1,15}$/.test(name) && Buffer.byteLength(name) <= 15 && name !== "." && name !== "..";
+}

@@ -1,0 +1,130 @@
+import { randomBytes } from "node:crypto";
+import { type EndpointSettings, forbidden, invalidParameter } from "@gantry/spec";
+import { parseMac } from "@gantry/sys";
+import { randomMac } from "./drivers/bridge.ts";
+import { parseAddress, parseCidr } from "./ipam/cidr.ts";
+import type { AddressManager } from "./ipam/manager.ts";
+import { bare, type Endpoint, type NetworkRecord, type Sandbox } from "./model.ts";
+import type { Networks } from "./networks.ts";
+import { endpointSysctls } from "./sysctl.ts";
+
+/** Makes and unmakes endpoints: addresses, MAC, the driver's part that needs no namespace. */
+export class Endpoints {
+  constructor(
+    private readonly networks: Networks,
+    private readonly addresses: AddressManager,
+  ) {}
+
+  /** Throws GantryError in Docker's words where a container cannot have such an endpoint. */
+  check(network: NetworkRecord, settings: EndpointSettings): void {
+    const problems: string[] = [];
+    const wanted = settings.IPAMConfig;
+    const addresses = [wanted?.IPv4Address, wanted?.IPv6Address].filter((text) => text);
+    if (network.predefined) {
+      if (addresses.length > 0) problems.push("user specified IP address is supported on user defined networks only");
+      if ((settings.Aliases ?? []).length > 0) {
+        problems.push("network-scoped aliases are only supported for user-defined networks");
+      }
+    } else if (addresses.length > 0 && !network.userSubnet) {
+      problems.push(
+        "user specified IP address is supported only when connecting to networks with user configured subnets",
+      );
+    }
+    if (wanted?.IPv4Address && parseAddress(wanted.IPv4Address)?.family !== 4) {
+      problems.push(`invalid IPv4 address: ${wanted.IPv4Address}`);
+    }
+    if (wanted?.IPv6Address && parseAddress(wanted.IPv6Address)?.family !== 6) {
+      problems.push(`invalid IPv6 address: ${wanted.IPv6Address}`);
+    }
+    for (const text of wanted?.LinkLocalIPs ?? []) {
+      if (parseAddress(text) === null) problems.push(`invalid link-local IP address: ${text}`);
+    }
+    if (settings.MacAddress && parseMac(settings.MacAddress) === null) {
+      problems.push(`invalid MAC address: ${settings.MacAddress}`);
+    }
+    if (problems.length > 0) {
+      throw invalidParameter(
+        `invalid config for network ${network.name}: invalid endpoint settings:\n${problems.join("\n")}`,
+      );
+    }
+    endpointSysctls(settings.DriverOpts?.["com.docker.network.endpoint.sysctls"], "IFNAME");
+  }
+
+  /** Allocates a new endpoint; the caller adds it to the sandbox. */
+  async create(sandbox: Sandbox, network: NetworkRecord, settings: EndpointSettings): Promise<Endpoint> {
+    if (network.configOnly) throw forbidden(`cannot attach to configuration network ${network.name}`);
+    this.check(network, settings);
+    if (sandbox.endpoints.some((endpoint) => endpoint.networkId === network.id)) {
+      throw forbidden(`endpoint with name ${sandbox.name} already exists in network ${network.name}`);
+    }
+    const endpoint: Endpoint = {
+      id: randomBytes(32).toString("hex"),
+      networkId: network.id,
+      containerId: sandbox.containerId,
+      mac: settings.MacAddress ? settings.MacAddress.toLowerCase().replaceAll("-", ":") : randomMac(),
+      ipv4: "",
+      ipv6: "",
+      gateway4: "",
+      gateway6: "",
+      linkLocal: (settings.IPAMConfig?.LinkLocalIPs ?? []).map(linkLocal),
+      gwPriority: settings.GwPriority ?? 0,
+      settings,
+      interfaceName: "",
+      hostInterface: "",
+    };
+    const driver = this.networks.driver(network);
+    if (driver.name === "host" || driver.name === "null") {
+      endpoint.mac = "";
+      return endpoint;
+    }
+    try {
+      if (network.ipv4) endpoint.ipv4 = this.addresses.allocate(network, 4, settings.IPAMConfig?.IPv4Address ?? "");
+      if (network.ipv6) endpoint.ipv6 = this.addresses.allocate(network, 6, settings.IPAMConfig?.IPv6Address ?? "");
+      if (!network.internal) {
+        endpoint.gateway4 = gatewayOf(network, endpoint.ipv4);
+        endpoint.gateway6 = gatewayOf(network, endpoint.ipv6);
+      }
+      await driver.createEndpoint?.(network, endpoint);
+    } catch (error) {
+      this.releaseAddresses(endpoint);
+      throw error;
+    }
+    return endpoint;
+  }
+
+  /** Gives an endpoint back. Never throws; returns the host interfaces that are left to delete. */
+  async destroy(endpoint: Endpoint): Promise<string[]> {
+    let left: string[] = [];
+    try {
+      const network = this.networks.get(endpoint.networkId);
+      const driver = this.networks.driver(network);
+      left = await driver.detach(network, endpoint);
+      await driver.deleteEndpoint?.(network, endpoint);
+    } catch {
+      // The network or its driver is gone; then there is nothing of it to give back.
+    }
+    this.releaseAddresses(endpoint);
+    return left;
+  }
+
+  private releaseAddresses(endpoint: Endpoint): void {
+    for (const address of [endpoint.ipv4, endpoint.ipv6]) {
+      if (address !== "") this.addresses.release(endpoint.networkId, address);
+    }
+  }
+}
+
+/** The gateway of the network's subnet that holds the address. */
+function gatewayOf(network: NetworkRecord, address: string): string {
+  if (address === "") return "";
+  const parsed = parseAddress(bare(address))!;
+  for (const pool of network.ipam.config) {
+    const subnet = parseCidr(pool.Subnet ?? "");
+    if (subnet === null || subnet.family !== parsed.family) continue;
+    const host = BigInt(subnet.family === 4 ? 32 : 128) - BigInt(subnet.prefix);
+    if (parsed.value >> host === subnet.base >> host) return bare(pool.Gateway ?? "");
+  }
+  return "";
+}
+
+const linkLocal = (text: string) => (text.includes("/") ? text : `${text}/${text.includes(":") ? 64 : 16}`);

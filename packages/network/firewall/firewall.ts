@@ -1,0 +1,139 @@
+import { GantryError, messageOf, systemError, unavailable } from "@gantry/spec";
+import { Nftables, NftElements, type SetElement } from "@gantry/sys";
+import { besideIptables } from "./beside.ts";
+import { elementKey } from "./elements.ts";
+import { elementCommands, type FirewallNetwork, networkElements, skeleton } from "./ruleset.ts";
+
+/**
+ * The daemon's one table. What it should hold is kept here in memory; each change goes to the kernel as one transaction, and
+ * where the kernel's table is not what it should be (flushed, edited), it is written anew from here.
+ */
+export class Firewall {
+  private nft: Nftables | undefined;
+  private elements: NftElements | undefined;
+  private readonly networks = new Map<string, FirewallNetwork>();
+  private readonly ports = new Map<string, SetElement>();
+  private guard = false;
+  /** Nothing goes to the kernel before the first `rebuild`, so that a restart replaces the table in one step. */
+  private written = false;
+
+  /** `enabled` false (`--iptables=false`): nothing is ever written; published ports then need the user's own rules. */
+  constructor(
+    readonly table: string,
+    readonly enabled: boolean,
+  ) {}
+
+  /** Whether packets between the host's own network cards are dropped (forwarding was our doing). */
+  setGuard(on: boolean): void {
+    this.guard = on;
+  }
+
+  /** Writes the whole table. Throws GantryError where the host cannot have it. */
+  rebuild(): void {
+    if (!this.enabled) return;
+    this.written = true;
+    const networks = [...this.networks.values()].flatMap(networkElements);
+    this.run(skeleton(this.table, this.guard) + elementCommands("add", this.table, networks));
+    try {
+      this.raw().change([...this.ports.values()], []);
+    } catch (error) {
+      throw firewallError(error);
+    }
+    this.settleBeside();
+  }
+
+  /** Opens a network's place in the table. Replaces what was there for the bridge. */
+  addNetwork(network: FirewallNetwork): void {
+    const before = this.networks.get(network.bridge);
+    this.networks.set(network.bridge, network);
+    if (!this.written) return;
+    const commands =
+      (before === undefined ? "" : elementCommands("delete", this.table, networkElements(before))) +
+      elementCommands("add", this.table, networkElements(network));
+    this.orRebuild(() => this.run(commands));
+    this.settleBeside();
+  }
+
+  removeNetwork(bridge: string): void {
+    const network = this.networks.get(bridge);
+    if (network === undefined) return;
+    this.networks.delete(bridge);
+    if (!this.written) return;
+    this.orRebuild(() => this.run(elementCommands("delete", this.table, networkElements(network))));
+    this.settleBeside();
+  }
+
+  /** Takes networks and ports in without writing them, for a `rebuild` that follows. */
+  stage(networks: FirewallNetwork[], ports: SetElement[]): void {
+    for (const network of networks) this.networks.set(network.bridge, network);
+    for (const port of ports) this.ports.set(elementKey(port), port);
+  }
+
+  /** Adds and removes port elements in one transaction. */
+  changePorts(add: SetElement[], remove: SetElement[]): void {
+    const gone = remove.filter((element) => this.ports.delete(elementKey(element)));
+    for (const element of add) this.ports.set(elementKey(element), element);
+    if (this.written && add.length + gone.length > 0) this.orRebuild(() => this.raw().change(add, gone));
+  }
+
+  /** Removes the table; the user's own stays. */
+  destroy(): void {
+    if (!this.enabled) return;
+    this.run(`table inet ${this.table}\ndelete table inet ${this.table}\n`);
+    this.networks.clear();
+    this.ports.clear();
+    this.settleBeside();
+    this.written = false;
+  }
+
+  close(): void {
+    this.nft?.close();
+    this.elements?.close();
+    this.nft = undefined;
+    this.elements = undefined;
+  }
+
+  private orRebuild(change: () => void): void {
+    try {
+      change();
+    } catch {
+      this.rebuild();
+    }
+  }
+
+  private settleBeside(): void {
+    this.nft ??= new Nftables();
+    try {
+      besideIptables(this.nft, this.table, [...this.networks.keys()]);
+    } catch {
+      // Another program changed those chains meanwhile; the next change of ours looks again.
+    }
+  }
+
+  private run(commands: string): void {
+    this.nft ??= new Nftables();
+    try {
+      this.nft.run(commands);
+    } catch (error) {
+      throw firewallError(error);
+    }
+  }
+
+  private raw(): NftElements {
+    this.elements ??= new NftElements(this.table);
+    return this.elements;
+  }
+}
+
+function firewallError(error: unknown): GantryError {
+  if (error instanceof GantryError) return error;
+  const message = messageOf(error);
+  if (/not supported|Protocol error|Permission denied|not permitted/i.test(message)) {
+    return unavailable(
+      "nftables is needed for container networks, but the kernel refuses it (is nf_tables there, and CAP_NET_ADMIN?); " +
+        `an iptables-legacy host can run the daemon with --iptables=false and its own rules: ${message}`,
+      error,
+    );
+  }
+  return systemError(`firewall: ${message}`, error);
+}

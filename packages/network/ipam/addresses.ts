@@ -1,0 +1,85 @@
+import { forbidden, systemError } from "@gantry/spec";
+import { type Cidr, contains, formatAddress, last, parseAddress } from "./cidr.ts";
+
+/**
+ * The addresses of one subnet. Free ones are given out in ascending order from behind the one given last, as Docker does,
+ * so that an address comes back into use as late as possible.
+ */
+export class AddressSet {
+  private readonly used = new Map<bigint, number>();
+  private cursor: bigint;
+
+  /** `range` is where unasked-for addresses come from; the whole subnet where it is left out. */
+  constructor(
+    readonly subnet: Cidr,
+    private readonly range: Cidr = subnet,
+  ) {
+    this.cursor = range.base - 1n;
+  }
+
+  get inUse(): number {
+    return this.used.size;
+  }
+
+  /** How many addresses the range still has. */
+  get available(): bigint {
+    let taken = 0n;
+    for (const value of this.used.keys()) if (value >= this.first && value <= this.end) taken++;
+    return this.end - this.first + 1n - taken;
+  }
+
+  /** Takes one address of the subnet. Throws forbidden (`Address already in use`) where it is taken. */
+  take(text: string): void {
+    const address = parseAddress(text);
+    if (address === null || !contains(this.subnet, address)) {
+      throw forbidden(`no configured subnet or ip-range contain the IP address ${text}`);
+    }
+    if (this.used.has(address.value)) throw forbidden("Address already in use");
+    this.used.set(address.value, 1);
+  }
+
+  /** As `take`, for addresses that several may claim (auxiliary ones, the gateway after a restart). Never throws for a taken one. */
+  reserve(text: string): void {
+    const address = parseAddress(text);
+    if (address !== null && contains(this.subnet, address)) this.used.set(address.value, 1);
+  }
+
+  /** Moves the point that the search starts behind, after a restart. */
+  advance(text: string): void {
+    const address = parseAddress(text);
+    if (address !== null && contains(this.range, address) && address.value > this.cursor) this.cursor = address.value;
+  }
+
+  /** The next free address, or `null` where the range is full. */
+  next(): string | null {
+    const count = this.end - this.first + 1n;
+    if (count <= 0n) return null;
+    let value = this.cursor < this.first || this.cursor >= this.end ? this.first : this.cursor + 1n;
+    // At most one step more than there are addresses in use finds a free one.
+    for (let steps = 0n; steps < count && steps <= BigInt(this.used.size); steps++) {
+      if (!this.used.has(value)) {
+        this.used.set(value, 1);
+        this.cursor = value;
+        return formatAddress(this.subnet.family, value);
+      }
+      value = value >= this.end ? this.first : value + 1n;
+    }
+    return null;
+  }
+
+  free(text: string): void {
+    const address = parseAddress(text);
+    if (address === null || address.family !== this.subnet.family) throw systemError(`not an address: ${text}`);
+    this.used.delete(address.value);
+  }
+
+  /** The network's own address and IPv4's broadcast address belong to nobody; point-to-point blocks have neither. */
+  private get first(): bigint {
+    const wide = this.subnet.family === 4 ? this.subnet.prefix < 31 : this.subnet.prefix < 127;
+    return wide && this.range.base === this.subnet.base ? this.range.base + 1n : this.range.base;
+  }
+  private get end(): bigint {
+    const end = last(this.range);
+    return this.subnet.family === 4 && this.subnet.prefix < 31 && end === last(this.subnet) ? end - 1n : end;
+  }
+}

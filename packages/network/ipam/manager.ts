@@ -1,0 +1,127 @@
+import { forbidden, type IPAMPool, invalidParameter } from "@gantry/spec";
+import { bare, type NetworkRecord } from "../model.ts";
+import { AddressSet } from "./addresses.ts";
+import { type Cidr, contains, covers, formatCidr, parseAddress, parseCidr } from "./cidr.ts";
+import { refuseOverlap, type SubnetPools } from "./subnets.ts";
+
+/** Address management of all networks: subnets that do not meet, and addresses within them. State is rebuilt from the networks and endpoints. */
+export class AddressManager {
+  private readonly sets = new Map<string, AddressSet[]>();
+
+  constructor(private readonly pools: SubnetPools) {}
+
+  /**
+   * Checks what a user wants for a network and fills in what is missing: subnets from the default pools, gateways. `busy` are
+   * blocks the host routes elsewhere, which chosen (not wanted) subnets stay clear of. Throws GantryError.
+   */
+  plan(network: NetworkRecord, busy: Cidr[]): void {
+    const others = [...this.sets.values()].flat().map((set) => set.subnet);
+    const config: IPAMPool[] = [];
+    for (const pool of network.ipam.config) {
+      const subnet = checkPool(pool);
+      if ((subnet.family === 4 && !network.ipv4) || (subnet.family === 6 && !network.ipv6)) continue;
+      refuseOverlap(subnet, others);
+      others.push(subnet);
+      config.push({ ...pool, Subnet: formatCidr(subnet) });
+    }
+    for (const family of [4, 6] as const) {
+      const wanted = family === 4 ? network.ipv4 : network.ipv6;
+      if (!wanted || config.some((pool) => parseCidr(pool.Subnet!)!.family === family)) continue;
+      const chosen = this.pools.choose(family, [...others, ...busy]);
+      others.push(chosen);
+      config.push({ Subnet: formatCidr(chosen) });
+    }
+    network.ipam.config = config;
+    for (const pool of config) {
+      const set = addressSet(pool);
+      if (pool.Gateway) continue;
+      const gateway = set.next();
+      if (gateway === null) throw forbidden("no available IPv4 addresses on this network's address pools");
+      pool.Gateway = gateway;
+    }
+  }
+
+  /** Opens the books of a network whose `ipam.config` is complete. */
+  open(network: NetworkRecord): void {
+    this.sets.set(network.id, network.ipam.config.filter((pool) => pool.Subnet).map(addressSet));
+  }
+
+  close(networkId: string): void {
+    this.sets.delete(networkId);
+  }
+
+  /** Gives an endpoint an address of one family with its prefix length: the wanted one, or the next free. Throws forbidden. */
+  allocate(network: NetworkRecord, family: 4 | 6, wanted: string): string {
+    const sets = (this.sets.get(network.id) ?? []).filter((set) => set.subnet.family === family);
+    if (wanted !== "") {
+      const address = parseAddress(wanted);
+      const set = sets.find((one) => address !== null && contains(one.subnet, address));
+      if (set === undefined)
+        throw invalidParameter(`no configured subnet or ip-range contain the IP address ${wanted}`);
+      set.take(wanted);
+      return `${wanted}/${set.subnet.prefix}`;
+    }
+    for (const set of sets) {
+      const address = set.next();
+      if (address !== null) return `${address}/${set.subnet.prefix}`;
+    }
+    throw forbidden(
+      `no available IPv${family} addresses on this network's address pools: ${network.name} (${network.id})`,
+    );
+  }
+
+  /** Takes an address in that an endpoint held before a restart. */
+  adopt(networkId: string, cidr: string): void {
+    for (const set of this.sets.get(networkId) ?? []) {
+      set.reserve(bare(cidr));
+      set.advance(bare(cidr));
+    }
+  }
+
+  /** Gives an address back. */
+  release(networkId: string, cidr: string): void {
+    const address = parseAddress(bare(cidr));
+    if (address === null) return;
+    for (const set of this.sets.get(networkId) ?? []) if (contains(set.subnet, address)) set.free(bare(cidr));
+  }
+
+  /** How full each subnet is. */
+  usage(networkId: string): { subnet: string; inUse: number; available: bigint }[] {
+    return (this.sets.get(networkId) ?? []).map((set) => ({
+      subnet: formatCidr(set.subnet),
+      inUse: set.inUse,
+      available: set.available,
+    }));
+  }
+}
+
+function checkPool(pool: IPAMPool): Cidr {
+  const subnet = parseCidr(pool.Subnet ?? "");
+  if (subnet === null) throw invalidParameter(`invalid subnet ${pool.Subnet ?? ""}: invalid CIDR address`);
+  if (parseAddress(bare(pool.Subnet!))!.value !== subnet.base) {
+    throw invalidParameter(`invalid subnet ${pool.Subnet}: it should be ${formatCidr(subnet)}`);
+  }
+  if (pool.IPRange) {
+    const range = parseCidr(pool.IPRange);
+    if (range === null) throw invalidParameter(`invalid ip-range ${pool.IPRange}: invalid CIDR address`);
+    if (!covers(subnet, range))
+      throw invalidParameter(`invalid ip-range ${pool.IPRange}: parent subnet is a smaller CIDR`);
+  }
+  const addresses = { ...(pool.AuxiliaryAddresses ?? {}), ...(pool.Gateway ? { gateway: pool.Gateway } : {}) };
+  for (const [name, text] of Object.entries(addresses)) {
+    const address = parseAddress(bare(text));
+    const what = name === "gateway" && text === pool.Gateway ? "gateway" : "auxiliary address";
+    if (address === null) throw invalidParameter(`invalid ${what} ${text}: invalid address`);
+    if (!contains(subnet, address))
+      throw invalidParameter(`invalid ${what} ${text}: parent subnet doesn't contain this address`);
+  }
+  return subnet;
+}
+
+function addressSet(pool: IPAMPool): AddressSet {
+  const subnet = parseCidr(pool.Subnet!)!;
+  const set = new AddressSet(subnet, pool.IPRange ? parseCidr(pool.IPRange)! : subnet);
+  for (const address of Object.values(pool.AuxiliaryAddresses ?? {})) set.reserve(bare(address));
+  if (pool.Gateway) set.reserve(bare(pool.Gateway));
+  return set;
+}

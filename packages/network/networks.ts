@@ -1,0 +1,182 @@
+import { randomBytes } from "node:crypto";
+import { conflict, forbidden, invalidParameter, type NetworkCreateRequest, notFound } from "@gantry/spec";
+import type { Driver } from "./drivers/driver.ts";
+import type { Host } from "./host.ts";
+import type { AddressManager } from "./ipam/manager.ts";
+import type { NetworkRecord } from "./model.ts";
+import type { NetworkStore } from "./store.ts";
+
+const PREDEFINED = ["bridge", "host", "none", "default", "container"];
+
+/** All networks: their names, records and drivers. */
+export class Networks {
+  private readonly byId = new Map<string, NetworkRecord>();
+  private readonly byName = new Map<string, NetworkRecord>();
+
+  constructor(
+    private readonly store: NetworkStore,
+    private readonly host: Host,
+    private readonly addresses: AddressManager,
+    private readonly drivers: Map<string, Driver>,
+    private readonly findDriver: (name: string) => Promise<Driver>,
+  ) {}
+
+  all(): NetworkRecord[] {
+    return [...this.byId.values()];
+  }
+
+  get(id: string): NetworkRecord {
+    const network = this.byId.get(id);
+    if (network === undefined) throw notFound(`network ${id} not found`);
+    return network;
+  }
+
+  find(name: string): NetworkRecord | undefined {
+    return this.byName.get(name) ?? this.byId.get(name);
+  }
+
+  /** By ID, name or unambiguous prefix of an ID, in this order. */
+  resolve(nameOrId: string): NetworkRecord {
+    const exact = this.byId.get(nameOrId) ?? this.byName.get(nameOrId);
+    if (exact !== undefined) return exact;
+    const matches = nameOrId === "" ? [] : this.all().filter((network) => network.id.startsWith(nameOrId));
+    if (matches.length === 0) throw notFound(`network ${nameOrId} not found`);
+    if (matches.length > 1) {
+      throw invalidParameter(`network ${nameOrId} is ambiguous (${matches.length} matches found based on ID prefix)`);
+    }
+    return matches[0]!;
+  }
+
+  driver(network: NetworkRecord): Driver {
+    const driver = this.drivers.get(network.driver);
+    if (driver === undefined) throw notFound(`plugin ${JSON.stringify(network.driver)} not found`);
+    return driver;
+  }
+
+  /** Puts a network in that is already on disk, or that the daemon makes by itself. */
+  add(network: NetworkRecord): void {
+    this.byId.set(network.id, network);
+    this.byName.set(network.name, network);
+  }
+
+  /** Makes a network from a client's request. Throws GantryError with nothing left behind. */
+  async create(request: NetworkCreateRequest): Promise<NetworkRecord> {
+    const name = request.Name ?? "";
+    if (name.trim() === "") throw invalidParameter("invalid network name: name is empty");
+    if (name.length > 255 || /[\s/\0]/.test(name)) {
+      throw invalidParameter(`invalid network name: ${JSON.stringify(name.slice(0, 100))}`);
+    }
+    if (PREDEFINED.includes(name)) throw forbidden(`operation is not permitted on predefined ${name} network`);
+    if (this.byName.has(name)) throw conflict(`network with name ${name} already exists`);
+    const network = this.recordOf(request, name);
+    if (network.configOnly) {
+      this.add(network);
+      this.store.saveNetwork(network);
+      return network;
+    }
+    const driver = this.drivers.get(network.driver) ?? (await this.findDriver(network.driver));
+    if (driver.name === "host" || driver.name === "null") {
+      throw forbidden(`only one instance of "${driver.name}" network is allowed`);
+    }
+    if (network.scope === "swarm") throw forbidden("This node is not a swarm manager.");
+    await this.establish(network, driver);
+    return network;
+  }
+
+  /** Plans addresses, has the driver make the network, and writes it down. */
+  async establish(network: NetworkRecord, driver: Driver, exceptLinks = new Set<number>()): Promise<void> {
+    driver.check(network);
+    if (!network.ipv4 && !network.ipv6) throw invalidParameter("IPv4 or IPv6 must be enabled");
+    // Taken before the first await, so that two requests of one name, or one subnet, cannot both pass.
+    this.add(network);
+    try {
+      if (network.ipam.driver === "default") {
+        this.addresses.plan(network, this.host.routedBlocks(exceptLinks));
+        this.addresses.open(network);
+      }
+      await driver.create(network);
+      this.store.saveNetwork(network);
+    } catch (error) {
+      this.forget(network);
+      throw error;
+    }
+  }
+
+  async remove(network: NetworkRecord): Promise<void> {
+    if (network.predefined) throw forbidden(`${network.name} is a pre-defined network and cannot be removed`);
+    const user = this.all().find((other) => network.configOnly && other.configFrom === network.name);
+    if (user !== undefined) throw forbidden(`configuration network ${JSON.stringify(network.name)} is in use`);
+    if (!network.configOnly) await this.driver(network).remove(network);
+    this.store.dropNetwork(network.id);
+    this.forget(network);
+  }
+
+  private forget(network: NetworkRecord): void {
+    this.addresses.close(network.id);
+    this.byId.delete(network.id);
+    if (this.byName.get(network.name) === network) this.byName.delete(network.name);
+  }
+
+  private recordOf(request: NetworkCreateRequest, name: string): NetworkRecord {
+    const ipam = request.IPAM;
+    const network: NetworkRecord = {
+      id: randomBytes(32).toString("hex"),
+      name,
+      created: timestamp(),
+      driver: request.Driver || "bridge",
+      scope: request.Scope === "swarm" || request.Scope === "global" ? request.Scope : "local",
+      ipv4: request.EnableIPv4 ?? true,
+      ipv6: request.EnableIPv6 ?? false,
+      internal: request.Internal ?? false,
+      attachable: request.Attachable ?? false,
+      ingress: request.Ingress ?? false,
+      configOnly: request.ConfigOnly ?? false,
+      configFrom: request.ConfigFrom?.Network ?? "",
+      options: { ...(request.Options ?? {}) },
+      labels: { ...(request.Labels ?? {}) },
+      ipam: {
+        driver: ipam?.Driver || "default",
+        options: ipam?.Options ?? null,
+        config: (ipam?.Config ?? []).filter((pool) => pool.Subnet || pool.IPRange || pool.Gateway),
+      },
+      userSubnet: (ipam?.Config ?? []).some((pool) => pool.Subnet),
+      predefined: false,
+      state: {},
+    };
+    if (network.ingress) throw forbidden("This node is not a swarm manager.");
+    if (network.configOnly && network.configFrom !== "") {
+      throw forbidden("a configuration network depends on another configuration network");
+    }
+    if (network.configFrom !== "") this.applyConfig(network, request);
+    // A v6 subnet with v6 left out is what Docker's clients send for `--ipv6=auto`.
+    return network;
+  }
+
+  private applyConfig(network: NetworkRecord, request: NetworkCreateRequest): void {
+    const source = this.byName.get(network.configFrom);
+    if (source === undefined || !source.configOnly) {
+      throw notFound(`configuration network ${JSON.stringify(network.configFrom)} not found`);
+    }
+    const own = Object.keys(request.Options ?? {}).length + Object.keys(request.Labels ?? {}).length;
+    if (own > 0 || network.ipam.config.length > 0 || network.ipv6 || network.internal) {
+      throw forbidden(
+        "user specified configurations are not supported if the network depends on a configuration network",
+      );
+    }
+    network.options = { ...source.options };
+    network.labels = { ...source.labels };
+    network.ipam = structuredClone(source.ipam);
+    network.userSubnet = source.userSubnet;
+    network.ipv4 = source.ipv4;
+    network.ipv6 = source.ipv6;
+    network.internal = source.internal;
+  }
+}
+
+/** Now as RFC 3339 with nanoseconds, as Go prints it. */
+export function timestamp(): string {
+  const micros = Math.trunc((performance.timeOrigin + performance.now()) * 1000);
+  const millis = Math.trunc(micros / 1000);
+  const rest = String(micros % 1000).padStart(3, "0");
+  return `${new Date(millis).toISOString().slice(0, -1)}${rest}000Z`;
+}

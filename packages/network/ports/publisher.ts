@@ -1,0 +1,162 @@
+import { existsSync } from "node:fs";
+import { conflict, type PortBinding, systemError } from "@gantry/spec";
+import type { SetElement } from "@gantry/sys";
+import { gatewayMode, hostBinding } from "../drivers/bridge.ts";
+import { openElement, portElement } from "../firewall/elements.ts";
+import type { Firewall } from "../firewall/firewall.ts";
+import { chooseGateways } from "../gateways.ts";
+import { bare, type Endpoint, type PublishedPort, type Sandbox } from "../model.ts";
+import type { Networks } from "../networks.ts";
+import type { PortAllocator } from "./allocator.ts";
+import { parsePort, portWishes } from "./bindings.ts";
+
+/** Publishes containers' ports: holds them on the host and leads them to wherever the container's way out is. */
+export class Publisher {
+  private readonly elements = new Map<string, SetElement[]>();
+
+  constructor(
+    private readonly networks: Networks,
+    private readonly firewall: Firewall,
+    readonly allocator: PortAllocator,
+    private readonly defaultIp: string,
+    /** Port of the relay that takes IPv6 connections to containers without IPv6; 0 where none runs. */
+    private readonly relayPort: () => number,
+  ) {}
+
+  /** Allocates ports of the host for the bindings. Throws GantryError in Docker's words, with nothing kept. */
+  allocate(sandbox: Sandbox, bindings: Record<string, PortBinding[]>): PublishedPort[] {
+    const { v4, v6 } = this.gateways(sandbox);
+    if (v4 === undefined && v6 === undefined) return [];
+    const wishes = portWishes(bindings, this.defaultIps(v4, v6));
+    if (wishes.length === 0) return [];
+    try {
+      return this.allocator.allocate(wishes, (wish) => {
+        const address = bare((wish.hostIp.includes(":") ? v6?.ipv6 : v4?.ipv4) ?? v4?.ipv4 ?? v6!.ipv6);
+        const shown = address.includes(":") ? `[${address}]` : address;
+        return `${shown}:${wish.containerPort}/${wish.protocol}`;
+      });
+    } catch (error) {
+      const endpoint = (v4 ?? v6)!;
+      const where = `driver failed programming external connectivity on endpoint ${sandbox.name} (${endpoint.id})`;
+      throw systemError(`${where}: ${(error as Error).message}`, error);
+    }
+  }
+
+  /** Every exposed port that has no binding gets one for a random port (`--publish-all`). */
+  withExposed(bindings: Record<string, PortBinding[]>, exposed: string[]): Record<string, PortBinding[]> {
+    const out = { ...bindings };
+    for (const key of exposed) {
+      const { port, protocol } = parsePort(key);
+      const full = `${port}/${protocol}`;
+      if ((out[full] ?? []).length === 0) out[full] = [{ HostIp: "", HostPort: "" }];
+    }
+    return out;
+  }
+
+  /** Makes the firewall hold exactly what the sandbox's ports and endpoints now imply. One transaction. */
+  apply(sandbox: Sandbox): void {
+    const wanted = this.elementsOf(sandbox);
+    const present = this.elements.get(sandbox.containerId) ?? [];
+    if (wanted.length > 0) this.elements.set(sandbox.containerId, wanted);
+    else this.elements.delete(sandbox.containerId);
+    const same = (a: SetElement, b: SetElement) =>
+      a.set === b.set && Buffer.compare(a.key, b.key) === 0 && String(a.data) === String(b.data);
+    if (present.length === 0) this.firewall.changePorts(wanted, []);
+    else {
+      this.firewall.changePorts(
+        wanted.filter((one) => !present.some((other) => same(one, other))),
+        present.filter((one) => !wanted.some((other) => same(one, other))),
+      );
+    }
+  }
+
+  /** As `apply` without writing, for the rebuild that follows. */
+  stage(sandbox: Sandbox): void {
+    const wanted = this.elementsOf(sandbox);
+    if (wanted.length > 0) this.elements.set(sandbox.containerId, wanted);
+    this.firewall.stage([], wanted);
+  }
+
+  /** Closes all ports of a container and gives them back. */
+  withdraw(sandbox: Sandbox): void {
+    const present = this.elements.get(sandbox.containerId) ?? [];
+    this.elements.delete(sandbox.containerId);
+    try {
+      this.firewall.changePorts([], present);
+    } finally {
+      this.allocator.release(sandbox.ports);
+    }
+  }
+
+  /** The published ports that a removal names; bindings without a port mean all of that container port. */
+  matching(sandbox: Sandbox, remove: Record<string, PortBinding[]>): PublishedPort[] {
+    const out: PublishedPort[] = [];
+    for (const [key, list] of Object.entries(remove)) {
+      const { port, protocol } = parsePort(key);
+      const mine = sandbox.ports.filter((one) => one.containerPort === port && one.protocol === protocol);
+      const wishes = list.length === 0 ? [{}] : list;
+      for (const wish of wishes as PortBinding[]) {
+        const found = mine.filter(
+          (one) =>
+            (!wish.HostPort || Number(wish.HostPort) === one.hostPort) && (!wish.HostIp || wish.HostIp === one.hostIp),
+        );
+        if (found.length === 0) throw conflict(`port ${key} is not published as asked`);
+        out.push(...found);
+      }
+    }
+    return [...new Set(out)];
+  }
+
+  private gateways(sandbox: Sandbox): { v4: Endpoint | undefined; v6: Endpoint | undefined } {
+    const chosen = chooseGateways(sandbox, (id) => this.networks.get(id).name);
+    const publishes = (endpoint: Endpoint | undefined) =>
+      endpoint !== undefined && this.networks.driver(this.networks.get(endpoint.networkId)).publishes
+        ? endpoint
+        : undefined;
+    return { v4: publishes(chosen.v4), v6: publishes(chosen.v6) };
+  }
+
+  private defaultIps(v4: Endpoint | undefined, v6: Endpoint | undefined): string[] {
+    const network = this.networks.get((v4 ?? v6)!.networkId);
+    const binding = hostBinding(network) || this.defaultIp;
+    if (binding !== "" && binding !== "0.0.0.0") return [binding];
+    const out: string[] = [];
+    if (v4 !== undefined) out.push("0.0.0.0");
+    if ((v6 !== undefined || this.relayPort() !== 0) && binding === "" && existsSync("/proc/net/if_inet6"))
+      out.push("::");
+    return out;
+  }
+
+  private elementsOf(sandbox: Sandbox): SetElement[] {
+    if (sandbox.ports.length === 0) return [];
+    const { v4, v6 } = this.gateways(sandbox);
+    const out: SetElement[] = [];
+    const opened = new Set<string>();
+    for (const port of sandbox.ports) {
+      const six = port.hostIp.includes(":");
+      const endpoint = six ? v6 : v4;
+      if (endpoint !== undefined) {
+        const address = bare(six ? endpoint.ipv6 : endpoint.ipv4);
+        const mode = gatewayMode(this.networks.get(endpoint.networkId), six ? 6 : 4);
+        if (mode === "routed" || mode === "isolated") {
+          const once = `${address} ${port.protocol} ${port.containerPort}`;
+          if (!opened.has(once)) out.push(openElement(address, port.protocol, port.containerPort));
+          opened.add(once);
+          continue;
+        }
+        out.push(portElement({ ...port, target: { address, port: port.containerPort } }));
+      }
+      // ::1 cannot be translated by the kernel (there is no route_localnet for IPv6): the relay takes it.
+      const relay = this.relayPort();
+      if (
+        six &&
+        relay !== 0 &&
+        port.protocol === "tcp" &&
+        (endpoint === undefined || /^(?:::|::1)$/.test(port.hostIp))
+      ) {
+        out.push(portElement({ ...port, target: { proxy: relay } }));
+      }
+    }
+    return out;
+  }
+}

@@ -1,0 +1,388 @@
+import { type EndpointSettings, notFound, type PortBinding, systemError } from "@gantry/spec";
+import type { NetworkEvent, PreparedSandbox, SandboxRequest } from "./contract.ts";
+import type { Endpoints } from "./endpoints.ts";
+import { hostsFile, resolvConf } from "./files.ts";
+import { chooseGateways } from "./gateways.ts";
+import type { Host } from "./host.ts";
+import type { AddressManager } from "./ipam/manager.ts";
+import { bare, type Endpoint, type NetworkRecord, type Sandbox } from "./model.ts";
+import { Namespace } from "./namespace.ts";
+import type { Networks } from "./networks.ts";
+import type { Publisher } from "./ports/publisher.ts";
+import type { Resolver } from "./resolver.ts";
+import type { NetworkStore } from "./store.ts";
+
+export interface SandboxParts {
+  store: NetworkStore;
+  host: Host;
+  addresses: AddressManager;
+  networks: Networks;
+  endpoints: Endpoints;
+  publisher: Publisher;
+  resolver: Resolver | undefined;
+  hostGateway: () => string;
+  emit: (event: NetworkEvent) => void;
+}
+
+/** Containers' namespaces: what of the world they see, and how the world sees them. */
+export class Sandboxes {
+  readonly byContainer = new Map<string, Sandbox>();
+  private readonly hostsListeners = new Map<string, (hosts: string) => void>();
+
+  constructor(private readonly parts: SandboxParts) {}
+
+  /** Allocates everything a container needs; nothing is left where it throws. */
+  async prepare(request: SandboxRequest): Promise<PreparedSandbox> {
+    if (this.byContainer.has(request.containerId)) await this.release(request.containerId);
+    const sandbox = newSandbox(request, this.parts.networks);
+    this.byContainer.set(sandbox.containerId, sandbox);
+    try {
+      for (const [network, settings] of this.wantedNetworks(sandbox, request)) {
+        sandbox.endpoints.push(await this.parts.endpoints.create(sandbox, network, settings));
+      }
+      if (sandbox.mode === "network") {
+        const bindings = request.publishAll
+          ? this.parts.publisher.withExposed(request.portBindings, request.exposedPorts)
+          : request.portBindings;
+        sandbox.bindings = bindings;
+        sandbox.ports = this.parts.publisher.allocate(sandbox, bindings);
+      }
+      this.parts.store.saveSandbox(sandbox);
+      return {
+        hosts: this.hosts(sandbox),
+        resolvConf: this.resolvConf(sandbox).text,
+        onHostsChange: (listener) => this.hostsListeners.set(sandbox.containerId, listener),
+      };
+    } catch (error) {
+      await this.release(sandbox.containerId);
+      throw error;
+    }
+  }
+
+  /** Makes the interfaces in the namespace of `pid` and opens the ports. */
+  async plumb(containerId: string, pid: number): Promise<void> {
+    const sandbox = this.get(containerId);
+    sandbox.pid = pid;
+    if (sandbox.mode === "host" || sandbox.mode === "container") {
+      this.parts.store.saveSandbox(sandbox);
+      this.announce(sandbox);
+      return;
+    }
+    const namespace = Namespace.of(pid);
+    if (namespace === null) throw systemError(`the container's process ${pid} is gone`);
+    try {
+      if (sandbox.mode === "none") namespace.loopbackUp();
+      else {
+        const count = new Map<string, number>();
+        for (const endpoint of sandbox.endpoints) {
+          const prefix = this.prefixOf(endpoint);
+          const index = count.get(prefix) ?? 0;
+          count.set(prefix, index + 1);
+          await this.attach(endpoint, namespace, `${prefix}${index}`);
+        }
+        if (sandbox.endpoints.length === 0) namespace.loopbackUp();
+        namespace.setGateways(this.gateways(sandbox), true);
+        this.parts.publisher.apply(sandbox);
+        await this.startResolver(sandbox, namespace);
+      }
+    } finally {
+      namespace.close();
+    }
+    // Released while a driver or the resolver was being waited for.
+    if (this.byContainer.get(containerId) !== sandbox) throw systemError(`container ${containerId} was released`);
+    this.parts.store.saveSandbox(sandbox);
+    this.announce(sandbox);
+  }
+
+  /** Gives everything of a container back. Idempotent; never throws. */
+  async release(containerId: string): Promise<void> {
+    const sandbox = this.byContainer.get(containerId);
+    if (sandbox === undefined) return;
+    this.byContainer.delete(containerId);
+    this.hostsListeners.delete(containerId);
+    let failure: unknown;
+    try {
+      this.parts.publisher.withdraw(sandbox);
+    } catch (error) {
+      failure = error;
+    }
+    for (const endpoint of sandbox.endpoints) {
+      this.parts.resolver?.removeEndpoint(containerId, endpoint.networkId);
+      this.parts.host.deleteLinksLater(await this.parts.endpoints.destroy(endpoint));
+      if (sandbox.pid !== 0) this.emit("disconnect", endpoint);
+    }
+    if (this.usesResolver(sandbox)) await this.parts.resolver?.removeSandbox(containerId);
+    this.parts.store.dropSandbox(containerId);
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Joins a container to one more network; where it does not run, only says whether it could. */
+  async connect(containerId: string, network: NetworkRecord, settings: EndpointSettings): Promise<void> {
+    const sandbox = this.byContainer.get(containerId);
+    if (sandbox === undefined || sandbox.pid === 0) {
+      this.parts.endpoints.check(network, settings);
+      return;
+    }
+    const endpoint = await this.parts.endpoints.create(sandbox, network, settings);
+    const namespace = Namespace.of(sandbox.pid);
+    try {
+      if (namespace === null) throw systemError(`container ${containerId} is not running`);
+      sandbox.endpoints.push(endpoint);
+      await this.attach(endpoint, namespace, namespace.freeName(this.prefixOf(endpoint)));
+      namespace.setGateways(this.gateways(sandbox));
+      this.parts.publisher.apply(sandbox);
+      await this.startResolver(sandbox, namespace);
+    } catch (error) {
+      sandbox.endpoints = sandbox.endpoints.filter((one) => one !== endpoint);
+      if (endpoint.interfaceName !== "") namespace?.deleteLink(endpoint.interfaceName);
+      this.parts.host.deleteLinksLater(await this.parts.endpoints.destroy(endpoint), 0);
+      this.parts.publisher.apply(sandbox);
+      throw error;
+    } finally {
+      namespace?.close();
+    }
+    this.parts.store.saveSandbox(sandbox);
+    this.hostsListeners.get(containerId)?.(this.hosts(sandbox));
+    this.emit("connect", endpoint);
+  }
+
+  async disconnect(containerId: string, network: NetworkRecord, force: boolean): Promise<void> {
+    const sandbox = this.byContainer.get(containerId);
+    const endpoint = sandbox?.endpoints.find((one) => one.networkId === network.id);
+    if (sandbox === undefined || endpoint === undefined) {
+      if (force) return;
+      throw notFound(`container ${containerId} is not connected to network ${network.name}`);
+    }
+    sandbox.endpoints = sandbox.endpoints.filter((one) => one !== endpoint);
+    this.parts.resolver?.removeEndpoint(containerId, network.id);
+    const left = await this.parts.endpoints.destroy(endpoint);
+    this.parts.publisher.apply(sandbox);
+    const namespace = sandbox.pid === 0 ? null : Namespace.of(sandbox.pid);
+    try {
+      // Out of the container's sight at once; the pair itself is deleted by another thread.
+      if (left.length > 0) await this.parts.host.deleteNow(left);
+      else if (endpoint.interfaceName !== "") namespace?.deleteLink(endpoint.interfaceName);
+      namespace?.setGateways(this.gateways(sandbox));
+    } finally {
+      namespace?.close();
+    }
+    this.parts.store.saveSandbox(sandbox);
+    this.hostsListeners.get(containerId)?.(this.hosts(sandbox));
+    this.emit("disconnect", endpoint);
+  }
+
+  /** Adds and removes published ports of a running container. */
+  publish(containerId: string, add: Record<string, PortBinding[]>, remove: Record<string, PortBinding[]>): void {
+    const sandbox = this.get(containerId);
+    const { publisher } = this.parts;
+    const gone = publisher.matching(sandbox, remove);
+    const before = sandbox.ports;
+    const rest = before.filter((port) => !gone.includes(port));
+    publisher.allocator.release(gone);
+    try {
+      sandbox.ports = [...rest, ...publisher.allocate(sandbox, add)];
+    } catch (error) {
+      publisher.allocator.adopt(gone);
+      throw error;
+    }
+    publisher.apply(sandbox);
+    this.parts.store.saveSandbox(sandbox);
+  }
+
+  rename(containerId: string, name: string): void {
+    const sandbox = this.byContainer.get(containerId);
+    if (sandbox === undefined) return;
+    sandbox.name = name;
+    this.parts.store.saveSandbox(sandbox);
+    for (const endpoint of sandbox.endpoints) this.register(sandbox, endpoint);
+  }
+
+  /** Takes a sandbox over that outlived the daemon. */
+  adopt(sandbox: Sandbox, pid: number): void {
+    sandbox.pid = pid;
+    this.byContainer.set(sandbox.containerId, sandbox);
+    for (const endpoint of sandbox.endpoints) {
+      for (const address of [endpoint.ipv4, endpoint.ipv6]) {
+        if (address !== "") this.parts.addresses.adopt(endpoint.networkId, address);
+      }
+    }
+    this.parts.publisher.allocator.adopt(sandbox.ports);
+    this.parts.publisher.stage(sandbox);
+  }
+
+  /** Tells the resolver about an adopted sandbox. */
+  async resume(sandbox: Sandbox): Promise<void> {
+    const namespace = this.usesResolver(sandbox) ? Namespace.of(sandbox.pid) : null;
+    if (namespace === null) return;
+    try {
+      await this.startResolver(sandbox, namespace);
+    } finally {
+      namespace.close();
+    }
+  }
+
+  get(containerId: string): Sandbox {
+    const sandbox = this.byContainer.get(containerId);
+    if (sandbox === undefined) throw notFound(`container ${containerId} has no network`);
+    return sandbox;
+  }
+
+  /** Names a container is found by on a user-defined network; `null` where there are none. */
+  dnsNames(sandbox: Sandbox, endpoint: Endpoint): string[] | null {
+    const network = this.parts.networks.get(endpoint.networkId);
+    if (network.predefined) return null;
+    const short = sandbox.containerId.slice(0, 12);
+    const names = [sandbox.name, ...(endpoint.settings.Aliases ?? []), short, sandbox.hostname];
+    return [...new Set(names.filter((name) => name !== ""))];
+  }
+
+  private async attach(endpoint: Endpoint, namespace: Namespace, interfaceName: string): Promise<void> {
+    const network = this.parts.networks.get(endpoint.networkId);
+    endpoint.interfaceName = interfaceName;
+    await this.parts.networks.driver(network).attach(network, endpoint, namespace.fd);
+    namespace.configure(endpoint);
+  }
+
+  private prefixOf(endpoint: Endpoint): string {
+    const network = this.parts.networks.get(endpoint.networkId);
+    return network.options["com.docker.network.container_iface_prefix"] || "eth";
+  }
+
+  private gateways(sandbox: Sandbox) {
+    return chooseGateways(sandbox, (id) => this.parts.networks.get(id).name);
+  }
+
+  /** The networks a request means, that of the network mode first. */
+  private wantedNetworks(sandbox: Sandbox, request: SandboxRequest): Map<NetworkRecord, EndpointSettings> {
+    const out = new Map<NetworkRecord, EndpointSettings>();
+    const { networks } = this.parts;
+    if (sandbox.mode === "container") return out;
+    const first = networks.resolve(
+      request.networkMode === "default" || request.networkMode === "" ? "bridge" : request.networkMode,
+    );
+    out.set(first, {});
+    for (const [name, settings] of Object.entries(request.endpoints)) {
+      const network = networks.resolve(name === "default" ? "bridge" : name);
+      if (sandbox.mode === "network" || network === first) out.set(network, settings ?? {});
+    }
+    return out;
+  }
+
+  private usesResolver(sandbox: Sandbox): boolean {
+    if (this.parts.resolver === undefined || sandbox.mode !== "network") return false;
+    return sandbox.endpoints.some((endpoint) => !this.parts.networks.get(endpoint.networkId).predefined);
+  }
+
+  private resolvConf(sandbox: Sandbox) {
+    return resolvConf(
+      sandbox,
+      this.usesResolver(sandbox),
+      sandbox.endpoints.some((endpoint) => endpoint.ipv6 !== ""),
+    );
+  }
+
+  private async startResolver(sandbox: Sandbox, namespace: Namespace): Promise<void> {
+    const { resolver, networks } = this.parts;
+    if (resolver === undefined || !this.usesResolver(sandbox)) return;
+    const { upstreams, options, search } = this.resolvConf(sandbox);
+    for (const endpoint of sandbox.endpoints) this.register(sandbox, endpoint);
+    await resolver.addSandbox({
+      containerId: sandbox.containerId,
+      namespaceFd: namespace.fd,
+      upstreams,
+      internal: sandbox.endpoints.every((endpoint) => networks.get(endpoint.networkId).internal),
+      options,
+      search,
+      links: linkMap(sandbox.links),
+    });
+  }
+
+  private register(sandbox: Sandbox, endpoint: Endpoint): void {
+    const network = this.parts.networks.get(endpoint.networkId);
+    const names = this.dnsNames(sandbox, endpoint);
+    if (names === null) return;
+    this.parts.resolver?.addEndpoint({
+      containerId: sandbox.containerId,
+      networkId: network.id,
+      networkName: network.name,
+      names,
+      ipv4: endpoint.ipv4 === "" ? [] : [bare(endpoint.ipv4)],
+      ipv6: endpoint.ipv6 === "" ? [] : [bare(endpoint.ipv6)],
+      links: linkMap(endpoint.settings.Links ?? []),
+    });
+  }
+
+  private hosts(sandbox: Sandbox): string {
+    if (sandbox.mode === "container") return "";
+    return hostsFile(sandbox, this.legacyLinks(sandbox), this.parts.hostGateway());
+  }
+
+  /** On the default bridge a link is lines in /etc/hosts. */
+  private legacyLinks(sandbox: Sandbox): [string, string][] {
+    const out: [string, string][] = [];
+    for (const link of sandbox.links) {
+      const [target = "", alias = target] = link.split(":");
+      const other = [...this.byContainer.values()].find((one) => one.name === target || one.containerId === target);
+      const shared = other?.endpoints.find((theirs) =>
+        sandbox.endpoints.some((mine) => mine.networkId === theirs.networkId),
+      );
+      if (other === undefined || shared === undefined) continue;
+      const names = [...new Set([alias, other.hostname, other.name])].filter((name) => name !== "").join(" ");
+      for (const address of [shared.ipv4, shared.ipv6]) if (address !== "") out.push([bare(address), names]);
+    }
+    return out;
+  }
+
+  private announce(sandbox: Sandbox): void {
+    for (const endpoint of sandbox.endpoints) this.emit("connect", endpoint);
+  }
+
+  private emit(action: NetworkEvent["action"], endpoint: Endpoint): void {
+    const network = this.parts.networks.find(endpoint.networkId);
+    if (network === undefined) return;
+    this.parts.emit({
+      action,
+      networkId: network.id,
+      networkName: network.name,
+      networkType: network.driver,
+      containerId: endpoint.containerId,
+    });
+  }
+}
+
+function linkMap(links: string[]): Record<string, string> {
+  return Object.fromEntries(
+    links.map((link) => {
+      const [target = "", alias = target] = link.split(":");
+      return [alias, target];
+    }),
+  );
+}
+
+function newSandbox(request: SandboxRequest, networks: Networks): Sandbox {
+  const mode = request.networkMode.startsWith("container:") ? "container" : modeOf(request.networkMode, networks);
+  return {
+    containerId: request.containerId,
+    name: request.containerName,
+    hostname: request.hostname,
+    domainname: request.domainname,
+    mode,
+    pid: 0,
+    endpoints: [],
+    ports: [],
+    exposed: request.exposedPorts,
+    bindings: {},
+    dns: request.dns,
+    dnsSearch: request.dnsSearch,
+    dnsOptions: request.dnsOptions,
+    extraHosts: request.extraHosts,
+    links: request.links,
+    sysctls: request.sysctls,
+  };
+}
+
+function modeOf(name: string, networks: Networks): Sandbox["mode"] {
+  const network = networks.resolve(name === "default" || name === "" ? "bridge" : name);
+  if (network.driver === "host") return "host";
+  return network.driver === "null" ? "none" : "network";
+}

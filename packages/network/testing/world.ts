@@ -1,0 +1,180 @@
+import { readlinkSync } from "node:fs";
+import {
+  AF,
+  bind,
+  CLONE_NEW,
+  close,
+  formatIp,
+  inetAddress,
+  inNetworkNamespace,
+  libc,
+  listen,
+  O,
+  open,
+  parseIp,
+  RouteNetlink,
+  SO,
+  SOCK,
+  SOL_SOCKET,
+  setns,
+  setsockopt,
+  socket,
+  unshare,
+} from "@gantry/sys";
+
+/**
+ * A machine for tests: the test's thread moves into a fresh network namespace that plays the host, so nothing of the real host is
+ * touched; other hosts and containers are further namespaces. All probes are synchronous, in one thread.
+ */
+export class World {
+  private readonly home = open("/proc/thread-self/ns/net", O.RDONLY);
+  readonly host: number;
+  private readonly fds: number[] = [];
+  private readonly processes: Bun.Subprocess[] = [];
+
+  constructor() {
+    unshare(CLONE_NEW.NET);
+    this.host = this.keep(open("/proc/thread-self/ns/net", O.RDONLY));
+    const netlink = RouteNetlink.open();
+    netlink.run(netlink.batch().setLink("lo", { up: true }));
+    netlink.close();
+  }
+
+  /** Another machine, on a cable to the host's interface `name`. `index` makes its addresses: 10.209.<index>.2 and fd00:209:<index>::2; the host has .1. */
+  neighbour(name: string, index: number): number {
+    const fd = inNetworkNamespace(this.host, () => {
+      unshare(CLONE_NEW.NET);
+      return open("/proc/thread-self/ns/net", O.RDONLY) as never;
+    }) as unknown as number;
+    this.keep(fd);
+    const netlink = RouteNetlink.open();
+    netlink.run(netlink.batch().createVeth({ name, up: true }, { name: "eth0", namespaceFd: fd }));
+    const mine = netlink.link(name)!.index;
+    netlink.run(netlink.batch().addAddress(mine, `10.209.${index}.1/24`).addAddress(mine, `fd00:209:${index}::1/64`));
+    netlink.close();
+    const theirs = RouteNetlink.openIn(fd);
+    const eth = theirs.link("eth0")!.index;
+    theirs.run(
+      theirs
+        .batch()
+        .setLink("lo", { up: true })
+        .setLink(eth, { up: true })
+        .addAddress(eth, `10.209.${index}.2/24`)
+        .addAddress(eth, `fd00:209:${index}::2/64`)
+        .addRoute({ destination: "0.0.0.0/0", gateway: `10.209.${index}.1`, link: eth })
+        .addRoute({ destination: "::/0", gateway: `fd00:209:${index}::1`, link: eth }),
+    );
+    theirs.close();
+    return fd;
+  }
+
+  /** A process alone in a new network namespace, as the runtime makes for a container. */
+  async container(): Promise<{ pid: number; fd: number; kill: () => Promise<void> }> {
+    const child = Bun.spawn(["unshare", "--net", "sleep", "1000"], { stdio: ["ignore", "ignore", "ignore"] });
+    this.processes.push(child);
+    const own = namespaceId("/proc/thread-self/ns/net");
+    for (let i = 0; namespaceId(`/proc/${child.pid}/ns/net`) === own; i++) {
+      if (i > 2000) throw new Error("unshare does not come up");
+      await Bun.sleep(1);
+    }
+    const fd = this.keep(open(`/proc/${child.pid}/ns/net`, O.RDONLY));
+    const kill = async () => {
+      child.kill(9);
+      await child.exited;
+      this.drop(fd);
+    };
+    return { pid: child.pid, fd, kill };
+  }
+
+  /** Ends all and goes home. */
+  async leave(): Promise<void> {
+    for (const child of this.processes) child.kill(9);
+    await Promise.all(this.processes.map((child) => child.exited));
+    for (const fd of this.fds.splice(0)) close(fd);
+    setns(this.home, CLONE_NEW.NET);
+    close(this.home);
+  }
+
+  private keep(fd: number): number {
+    this.fds.push(fd);
+    return fd;
+  }
+  private drop(fd: number): void {
+    const at = this.fds.indexOf(fd);
+    if (at < 0) return;
+    this.fds.splice(at, 1);
+    close(fd);
+  }
+}
+
+function namespaceId(path: string): string {
+  return readlinkSync(path);
+}
+
+export interface Service {
+  fd: number;
+  protocol: "tcp" | "udp";
+}
+
+/** A service in a namespace; `ip` "::" or "0.0.0.0" for all addresses. */
+export function serve(namespaceFd: number, protocol: "tcp" | "udp", ip: string, port: number): Service {
+  const bytes = parseIp(ip)!;
+  const fd = inNetworkNamespace(namespaceFd, () => {
+    const family = bytes.length === 4 ? AF.INET : AF.INET6;
+    return socket(family, protocol === "tcp" ? SOCK.STREAM : SOCK.DGRAM) as never;
+  }) as unknown as number;
+  setsockopt(fd, SOL_SOCKET, SO.REUSEADDR, 1);
+  if (bytes.length === 16) setsockopt(fd, 41, 26, 1);
+  timeout(fd, 150);
+  bind(fd, inetAddress(bytes, port), `${ip}:${port}`);
+  if (protocol === "tcp") listen(fd, 16);
+  return { fd, protocol };
+}
+
+/**
+ * Talks from a namespace to an address. Returns the address the service saw the caller come from, or `null` where nothing arrived (or
+ * no answer came back).
+ */
+export function reach(from: number, ip: string, port: number, service: Service): string | null {
+  const bytes = parseIp(ip)!;
+  const family = bytes.length === 4 ? AF.INET : AF.INET6;
+  const tcp = service.protocol === "tcp";
+  const fd = inNetworkNamespace(
+    from,
+    () => socket(family, tcp ? SOCK.STREAM : SOCK.DGRAM) as never,
+  ) as unknown as number;
+  try {
+    timeout(fd, 150);
+    const address = inetAddress(bytes, port);
+    if (libc.connect(fd, address, address.length) !== 0) return null;
+    const peer = new Uint8Array(28);
+    const length = new Uint32Array([28]);
+    const byte = Uint8Array.of(42);
+    if (tcp) {
+      const accepted = libc.accept4(service.fd, peer, length, SOCK.CLOEXEC);
+      if (accepted < 0) return null;
+      timeout(accepted, 150);
+      const ok = libc.send(accepted, byte, 1, 0x4000) === 1 && libc.recv(fd, byte, 1, 0) === 1;
+      close(accepted);
+      return ok ? peerAddress(peer) : null;
+    }
+    if (Number(libc.send(fd, byte, 1, 0x4000)) !== 1) return null;
+    if (Number(libc.recvfrom(service.fd, byte, 1, 0, peer, length)) !== 1) return null;
+    if (Number(libc.sendto(service.fd, byte, 1, 0x4000, peer, length[0]!)) !== 1) return null;
+    return Number(libc.recv(fd, byte, 1, 0)) === 1 ? peerAddress(peer) : null;
+  } finally {
+    close(fd);
+  }
+}
+
+function peerAddress(sockaddr: Uint8Array): string {
+  const six = sockaddr[0] === AF.INET6;
+  return formatIp(six ? sockaddr.subarray(8, 24) : sockaddr.subarray(4, 8));
+}
+
+/** Send and receive time-out in milliseconds. */
+function timeout(fd: number, ms: number): void {
+  const SNDTIMEO = 21;
+  const value = new Uint8Array(new BigInt64Array([0n, BigInt(ms * 1000)]).buffer);
+  for (const option of [SO.RCVTIMEO, SNDTIMEO]) setsockopt(fd, SOL_SOCKET, option, value);
+}
