@@ -1,1 +1,6 @@
+/** A container from an OCI runtime spec: plan compiler, seccomp compiler, capabilities, cgroups, the shim. */
+export * from "./capabilities/index.ts";
+export * from "./cgroups/index.ts";
 export * from "./contract.ts";
+export { openRuntime, type RuntimeOptions } from "./runtime/runtime.ts";
+export * from "./seccomp/index.ts";

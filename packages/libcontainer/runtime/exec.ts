@@ -1,0 +1,62 @@
+import { type AttachRequest, type AttachStream, type ExecTask, type ExitStatus, StartError } from "../contract.ts";
+import { openAttachment } from "./attach.ts";
+import { type ControlConnection, ShimError } from "./control.ts";
+import { decodeExit, decodePid, Op, signalBody, sizeBody } from "./protocol.ts";
+
+const START_CODES = [125, 126, 127] as const;
+
+/** The shim's account of why something did not start, as the contract's error; anything else as it is. */
+export function asStartError(error: unknown): unknown {
+  if (!(error instanceof ShimError)) return error;
+  const { message, exitCode, errno } = error.failure;
+  const code = START_CODES.find((one) => one === exitCode) ?? 125;
+  return new StartError(message, code, errno);
+}
+
+/** A process that was started in a running container. */
+export class GantryExec implements ExecTask {
+  readonly id: string;
+  readonly #control: ControlConnection;
+  readonly #stateDir: string;
+  #pid: number;
+  #exit: Promise<ExitStatus> | null = null;
+
+  constructor(id: string, stateDir: string, control: ControlConnection, pid: number) {
+    this.id = id;
+    this.#stateDir = stateDir;
+    this.#control = control;
+    this.#pid = pid;
+  }
+
+  get pid(): number {
+    return this.#pid;
+  }
+
+  attach(request: AttachRequest): Promise<AttachStream> {
+    return openAttachment(this.#stateDir, this.id, request);
+  }
+
+  async start(): Promise<void> {
+    // asked for in the same breath: the shim forgets an exec only once somebody has heard of its end
+    const started = this.#control.request(Op.start, this.id);
+    this.wait().catch(() => {});
+    try {
+      this.#pid = decodePid(await started);
+    } catch (error) {
+      throw asStartError(error);
+    }
+  }
+
+  async resize(height: number, width: number): Promise<void> {
+    await this.#control.request(Op.resize, this.id, sizeBody(height, width));
+  }
+
+  async kill(signal: number): Promise<void> {
+    await this.#control.request(Op.kill, this.id, signalBody(signal));
+  }
+
+  wait(): Promise<ExitStatus> {
+    this.#exit ??= this.#control.request(Op.wait, this.id).then(decodeExit);
+    return this.#exit;
+  }
+}

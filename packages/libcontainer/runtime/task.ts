@@ -1,0 +1,181 @@
+import { conflict, type LinuxResources } from "@gantry/spec";
+import type { CgroupManager } from "../cgroups/index.ts";
+import type {
+  AttachRequest,
+  AttachStream,
+  CgroupStats,
+  ExecRequest,
+  ExecTask,
+  ExitStatus,
+  Task,
+  TaskStatus,
+} from "../contract.ts";
+import { compileExec } from "../plan/compile.ts";
+import { Config } from "../plan/format.ts";
+import { openAttachment } from "./attach.ts";
+import { type ControlConnection, ShimError, ShimGone } from "./control.ts";
+import { asStartError, GantryExec } from "./exec.ts";
+import { decodeExit, decodeState, Op, ShimState, signalBody, sizeBody } from "./protocol.ts";
+import { readExit, removeStateDir, type TaskRecord } from "./state.ts";
+
+const SIGKILL = 9;
+
+/** A container whose shim runs, or has run. */
+export class GantryTask implements Task {
+  readonly id: string;
+  readonly pid: number;
+  readonly #stateDir: string;
+  readonly #record: TaskRecord;
+  readonly #cgroups: CgroupManager;
+  /** null where the shim had gone before we came. */
+  readonly #control: ControlConnection | null;
+  #exit: Promise<ExitStatus> | null = null;
+
+  constructor(
+    record: TaskRecord,
+    stateDir: string,
+    cgroups: CgroupManager,
+    control: ControlConnection | null,
+    pid: number,
+  ) {
+    this.id = record.id;
+    this.pid = pid;
+    this.#record = record;
+    this.#stateDir = stateDir;
+    this.#cgroups = cgroups;
+    this.#control = control;
+  }
+
+  #request(op: number, id = "", body?: Uint8Array, flags = 0): Promise<Uint8Array> {
+    return this.#control ? this.#control.request(op, id, body, flags) : Promise.reject(new ShimGone());
+  }
+
+  async #shimState(): Promise<ReturnType<typeof decodeState> | null> {
+    try {
+      return decodeState(await this.#request(Op.state));
+    } catch (error) {
+      if (error instanceof ShimGone) return null;
+      throw error;
+    }
+  }
+
+  async status(): Promise<TaskStatus> {
+    const shim = await this.#shimState();
+    if (!shim || shim.state >= ShimState.exited) return "stopped";
+    if (shim.state < ShimState.running) return "created";
+    return this.#record.cgroup && this.#cgroups.isFrozen(this.#record.cgroup) ? "paused" : "running";
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#request(Op.start);
+    } catch (error) {
+      throw asStartError(error);
+    }
+  }
+
+  attach(request: AttachRequest): Promise<AttachStream> {
+    return openAttachment(this.#stateDir, "", request);
+  }
+
+  async exec(request: ExecRequest): Promise<ExecTask> {
+    const { id, process, openStdin, consoleSize } = request;
+    const plan = compileExec(process);
+    const body = new Uint8Array(4 + plan.length);
+    body.set(sizeBody(consoleSize?.height ?? 0, consoleSize?.width ?? 0));
+    body.set(plan, 4);
+    const flags = (process.terminal ? Config.terminal : 0) | (openStdin ? Config.openStdin : 0);
+    try {
+      await this.#request(Op.exec, id, body, flags);
+    } catch (error) {
+      if (error instanceof ShimError) throw conflict(error.message, error);
+      throw error;
+    }
+    return new GantryExec(id, this.#stateDir, this.#control!, 0);
+  }
+
+  async findExec(id: string): Promise<ExecTask | null> {
+    if (!id) return null;
+    try {
+      const { pid } = decodeState(await this.#request(Op.state, id));
+      return new GantryExec(id, this.#stateDir, this.#control!, pid);
+    } catch (error) {
+      if (error instanceof ShimError || error instanceof ShimGone) return null;
+      throw error;
+    }
+  }
+
+  async resize(height: number, width: number): Promise<void> {
+    await this.#request(Op.resize, "", sizeBody(height, width));
+  }
+
+  async kill(signal: number, all = false): Promise<void> {
+    if (all && this.#record.cgroup) {
+      this.#cgroups.signalAll(this.#record.cgroup, signal);
+      return;
+    }
+    try {
+      await this.#request(Op.kill, "", signalBody(signal));
+    } catch (error) {
+      if (!(error instanceof ShimGone)) throw error;
+    }
+    // a frozen process takes no signal; v1's freezer holds even SIGKILL back
+    if (signal === SIGKILL && this.#record.cgroup && this.#cgroups.isFrozen(this.#record.cgroup)) await this.resume();
+  }
+
+  pause(): Promise<void> {
+    return this.#cgroups.freeze(this.#record.cgroup);
+  }
+
+  resume(): Promise<void> {
+    return this.#cgroups.thaw(this.#record.cgroup);
+  }
+
+  async update(resources: LinuxResources): Promise<void> {
+    this.#cgroups.update(this.#record.cgroup, resources);
+  }
+
+  async stats(): Promise<CgroupStats> {
+    return this.#cgroups.stats(this.#record.cgroup);
+  }
+
+  async pids(): Promise<number[]> {
+    return this.#cgroups.pids(this.#record.cgroup);
+  }
+
+  wait(): Promise<ExitStatus> {
+    this.#exit ??= this.#request(Op.wait).then(decodeExit, (error) => this.#exitWithoutShim(error));
+    return this.#exit;
+  }
+
+  /** The shim is gone: what it recorded, or an end by force. Nothing of a container outlives its shim. */
+  async #exitWithoutShim(error: unknown): Promise<ExitStatus> {
+    if (!(error instanceof ShimGone)) throw error;
+    if (this.#record.cgroup) await this.#cgroups.killAll(this.#record.cgroup).catch(() => {});
+    return (
+      readExit(this.#record.exitFile) ?? {
+        exitCode: 128 + SIGKILL,
+        signal: SIGKILL,
+        oomKilled: false,
+        exitedAt: new Date().toISOString(),
+      }
+    );
+  }
+
+  async reopenLog(): Promise<void> {
+    await this.#request(Op.reopenLog);
+  }
+
+  async delete(): Promise<void> {
+    try {
+      await this.#request(Op.quit);
+    } catch (error) {
+      if (error instanceof ShimError) throw conflict(`cannot delete running task ${this.id}`, error);
+      if (!(error instanceof ShimGone)) throw error;
+      await this.#exitWithoutShim(error);
+    }
+    this.#control?.close();
+    if (this.#record.cgroup) await this.#cgroups.remove(this.#record.cgroup);
+    removeStateDir(this.#stateDir);
+  }
+}

@@ -1,0 +1,251 @@
+/* The last part of a process's making: rights are dropped, the executable is looked up, and exec'd. */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernel.h"
+#include "shim.h"
+
+void close_from(int first) {
+  if (sys_close_range((unsigned)first, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */) == 0) return;
+  for (int fd = first; fd < 1024; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+void apply_limits(pid_t pid, const struct process_plan *p) {
+  /* from outside, with the host's rights. EPERM is what a host without CAP_SYS_RESOURCE answers to a raise: then the
+     process keeps what it inherited, or as much of it as may be set */
+  for (unsigned i = 0; i < p->nrlimits; i++) {
+    const struct rlimit_plan *l = &p->rlimits[i];
+    struct rlimit now, want = {l->soft, l->hard};
+    if (prlimit(pid, l->resource, &want, NULL) == 0 || errno != EPERM) continue;
+    if (prlimit(pid, l->resource, NULL, &now) < 0) continue;
+    if (want.rlim_max > now.rlim_max) want.rlim_max = now.rlim_max;
+    if (want.rlim_cur > want.rlim_max) want.rlim_cur = want.rlim_max;
+    prlimit(pid, l->resource, &want, NULL);
+  }
+  if (p->has_oom_score) {
+    char path[48], value[16];
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", pid);
+    snprintf(value, sizeof value, "%d", p->oom_score);
+    write_file_at(AT_FDCWD, path, value);
+  }
+}
+
+static void set_scheduler(const struct process_plan *p) {
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } attr = {sizeof attr,     p->sched_policy,  p->sched_flags,    p->sched_nice,
+            p->sched_priority, p->sched_runtime, p->sched_deadline, p->sched_period};
+  if (syscall(SYS_sched_setattr, 0, &attr, 0) < 0) fail(errno, "error setting scheduler");
+}
+
+static void set_label(const char *file, const char *prefix, const char *label) {
+  char text[512];
+  if (!label || !*label) return;
+  if (snprintf(text, sizeof text, "%s%s", prefix, label) >= (int)sizeof text) fail(EINVAL, "label too long");
+  int result = write_file_at(AT_FDCWD, file, text);
+  if (result < 0) fail(-result, "error applying label \"%s\"", label);
+}
+
+static void drop_bounding(const struct process_plan *p) {
+  for (int cap = 0; cap < 64; cap++) {
+    if (p->bounding >> cap & 1) continue;
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+      if (errno == EINVAL) return; /* beyond the kernel's last one */
+      fail(errno, "error dropping capability %d from the bounding set", cap);
+    }
+  }
+}
+
+static void set_capabilities(const struct process_plan *p) {
+  struct cap_header_ header = {CAP_VERSION_3_, 0};
+  struct cap_data_ now[2], data[2];
+  if (syscall(SYS_capget, &header, now) < 0) fail(errno, "capget");
+  /* what we do not have cannot be given; a container in a container gets the rest */
+  uint64_t have = now[0].permitted | (uint64_t)now[1].permitted << 32;
+  uint64_t permitted = p->permitted & have, effective = p->effective & permitted, inheritable = p->inheritable & have;
+  for (int i = 0; i < 2; i++)
+    data[i] = (struct cap_data_){(uint32_t)(effective >> 32 * i), (uint32_t)(permitted >> 32 * i),
+                                 (uint32_t)(inheritable >> 32 * i)};
+  if (syscall(SYS_capset, &header, data) < 0) fail(errno, "error setting capabilities");
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  for (int cap = 0; cap < 64; cap++)
+    if (p->ambient >> cap & 1 && permitted >> cap & 1 && inheritable >> cap & 1)
+      if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0 && errno != EINVAL)
+        fail(errno, "error raising ambient capability %d", cap);
+}
+
+static void set_user(const struct process_plan *p) {
+  gid_t *groups = malloc((p->ngids + 1) * sizeof *groups);
+  if (!groups) fail(ENOMEM, "additional groups");
+  if (p->ngids) memcpy(groups, p->gids, (size_t)p->ngids * sizeof *groups);
+  /* EPERM without any asked for: a user namespace whose setgroups is denied */
+  if (setgroups(p->ngids, groups) < 0 && !(errno == EPERM && p->ngids == 0)) fail(errno, "setgroups");
+  free(groups);
+  if (setresgid(p->gid, p->gid, p->gid) < 0) fail(errno, "setgid %u", p->gid);
+  if (setresuid(p->uid, p->uid, p->uid) < 0) fail(errno, "setuid %u", p->uid);
+}
+
+static void install_filter(const struct process_plan *p) {
+  struct sock_fprog_ program = {(unsigned short)(p->seccomp_length / 8), p->seccomp};
+  uint32_t flags = p->seccomp_flags;
+  if (*p->seccomp_listener) flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER_;
+  long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER_, flags, &program);
+  if (result < 0 && errno == EINVAL && flags & ~SECCOMP_FILTER_FLAG_NEW_LISTENER_) /* a flag the kernel lacks */
+    result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER_, flags & SECCOMP_FILTER_FLAG_NEW_LISTENER_, &program);
+  if (result < 0) fail(errno, "error installing the seccomp filter");
+  if (*p->seccomp_listener) {
+    sync_send_fd(child_sync, MSG_LISTENER, (int)result);
+    close((int)result);
+  }
+}
+
+static const char *find_variable(const struct process_plan *p, const char *name) {
+  size_t length = strlen(name);
+  const char *found = NULL;
+  for (uint32_t i = 0; i < p->envc; i++)
+    if (!strncmp(p->envp[i], name, length) && p->envp[i][length] == '=') found = p->envp[i] + length + 1;
+  return found;
+}
+
+/* The home directory of a user id, from the container's own /etc/passwd; "/" where it has no entry. */
+static void find_home(uint32_t uid, char *home, size_t size) {
+  snprintf(home, size, "/");
+  FILE *file = fopen("/etc/passwd", "re");
+  if (!file) return;
+  char line[1024];
+  for (unsigned lines = 0; lines < 100000 && fgets(line, sizeof line, file); lines++) {
+    char *field[6] = {line};
+    int n = 1;
+    for (char *c = line; *c && n < 6; c++)
+      if (*c == ':') *c = 0, field[n++] = c + 1;
+    if (n < 6 || !isdigit((unsigned char)*field[2]) || strtoul(field[2], NULL, 10) != uid) continue;
+    field[5][strcspn(field[5], ":\n")] = 0;
+    if (*field[5]) snprintf(home, size, "%s", field[5]);
+    break;
+  }
+  fclose(file);
+}
+
+static char **final_environment(const struct process_plan *p) {
+  if (find_variable(p, "HOME")) return (char **)p->envp;
+  static char home[1100] = "HOME=";
+  find_home(p->uid, home + 5, sizeof home - 5);
+  char **env = calloc((size_t)p->envc + 2, sizeof *env);
+  if (!env) fail(ENOMEM, "environment");
+  memcpy(env, p->envp, p->envc * sizeof *env);
+  env[p->envc] = home;
+  return env;
+}
+
+static int executable_error(const char *path) {
+  struct stat st;
+  if (stat(path, &st) < 0) return errno;
+  if (S_ISDIR(st.st_mode)) return EISDIR;
+  if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0) return 0;
+  return st.st_mode & 0111 || errno != EACCES ? errno : EACCES;
+}
+
+/* As Go's exec.LookPath, whose words Docker's users know. */
+static const char *look_up(const struct process_plan *p) {
+  static char found[PATH_MAX];
+  const char *name = p->argv[0];
+  if (strchr(name, '/')) {
+    int error = executable_error(name);
+    if (error == ENOENT || error == ENOTDIR)
+      fail_code(127, error, "exec: \"%s\": stat %s", name, name);
+    if (error) fail_code(126, error, "exec: \"%s\"", name);
+    return name;
+  }
+  const char *path = find_variable(p, "PATH");
+  while (path && *name) {
+    size_t length = strcspn(path, ":");
+    if (snprintf(found, sizeof found, "%.*s/%s", length ? (int)length : 1, length ? path : ".", name) <
+            (int)sizeof found &&
+        executable_error(found) == 0)
+      return found;
+    path = path[length] ? path + length + 1 : NULL;
+  }
+  fail_code(127, 0, "exec: \"%s\": executable file not found in $PATH", name);
+}
+
+/* Output ends belong to the user, so that it may open /dev/stdout anew. */
+static void own_stdio(const struct process_plan *p) {
+  struct stat st, null;
+  if (stat("/dev/null", &null) < 0) null.st_rdev = 0;
+  for (int fd = 0; fd < 3; fd++)
+    if (fstat(fd, &st) == 0 && st.st_uid != p->uid && !(S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev))
+      if (fchown(fd, p->uid, (gid_t)-1) < 0) continue; /* a read-only or foreign file: as it is */
+}
+
+static void enter_directory(const struct process_plan *p, bool again) {
+  if (chdir(p->cwd) == 0) return;
+  int error = errno;
+  if (error == ENOENT && p->flags & PROC_MKDIR_CWD && !again) {
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = create_in_root(root, p->cwd, false, 0755);
+    close(root);
+    if (fd < 0) fail(errno, "mkdir %s", p->cwd);
+    close(fd);
+    if (chdir(p->cwd) == 0) return;
+    error = errno;
+  }
+  /* a directory only the user may enter (FUSE, NFS) is tried again as the user */
+  if (again || error != EACCES)
+    fail_code(error == ENOENT || error == ENOTDIR ? 127 : 126, error, "chdir to cwd (\"%s\") set in config.json failed",
+              p->cwd);
+}
+
+_Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void *), void *context) {
+  set_label("/proc/self/attr/exec", "exec ", p->apparmor);
+  set_label("/proc/thread-self/attr/exec", "", p->selinux);
+  if (p->has_personality && personality((unsigned long)p->personality) < 0) fail(errno, "error setting personality");
+  if (p->has_scheduler) set_scheduler(p);
+  if (p->has_io_priority && syscall(SYS_ioprio_set, 1, 0, p->io_priority) < 0) fail(errno, "error setting I/O priority");
+  if (p->affinity_length && syscall(SYS_sched_setaffinity, 0, p->affinity_length, p->affinity) < 0)
+    fail(errno, "error setting CPU affinity");
+  own_stdio(p);
+  bool no_new_privs = p->flags & PROC_NO_NEW_PRIVS;
+  if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail(errno, "no_new_privs");
+  enter_directory(p, false);
+  /* a filter needs either no_new_privs or CAP_SYS_ADMIN, which is about to go */
+  if (p->seccomp_length && !no_new_privs) install_filter(p);
+  if (p->has_caps) drop_bounding(p);
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) fail(errno, "keepcaps");
+  set_user(p);
+  prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
+  if (p->has_caps) set_capabilities(p);
+  enter_directory(p, true);
+  if (p->umask >= 0) umask((mode_t)p->umask & 0777);
+  char **env = final_environment(p);
+  const char *path = look_up(p);
+  wait_for_start(context);
+  if (p->seccomp_length && no_new_privs) install_filter(p);
+  execve(path, (char **)p->argv, env);
+  int error = errno;
+  if (error == ENOEXEC || error == ENOENT) {
+    /* found, executable, and still not to be run (a script's interpreter, a foreign architecture): as with Docker
+       the container has started, and says so on its standard error */
+    char text[PATH_MAX + 64];
+    int n = snprintf(text, sizeof text, "exec %s: %s\n", path, error_text(error));
+    if (n > 0) write_all(2, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+    _exit(255);
+  }
+  fail_code(error == E2BIG ? 125 : 126, error, "exec %s", path);
+}
