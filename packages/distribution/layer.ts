@@ -3,7 +3,7 @@ import type { Ingest, Storage } from "@gantry/storage";
 import { type BlobSink, type BlobSource, type DownloadOptions, downloadBlob } from "./download.ts";
 import { Feed } from "./feed.ts";
 import type { Limiter } from "./limiter.ts";
-import { TransientError } from "./retry.ts";
+import { sleep, TransientError } from "./retry.ts";
 
 /** What is going on with a layer; `Docker's` words for these are the listener's to find. */
 export type LayerEvent =
@@ -93,6 +93,18 @@ function isLocal(error: unknown): boolean {
   return typeof code === "string" && /^E[A-Z]+$/.test(code);
 }
 
+/** An ingest that was just given up may still be writing its last bytes; its place is free a moment later. */
+async function openIngest(job: LayerJob, digest: Digest): Promise<Ingest> {
+  for (let left = 100; ; left--) {
+    try {
+      return await job.storage.content.ingest(digest);
+    } catch (error) {
+      if (left === 0 || !/locked/.test(String(error))) throw error;
+      await sleep(20, job.signal);
+    }
+  }
+}
+
 /** Writes to the content store and, where the download begins at 0, to the unpacker. */
 class LayerSink implements BlobSink {
   readonly #job: LayerJob;
@@ -112,7 +124,7 @@ class LayerSink implements BlobSink {
   }
 
   static async open(job: LayerJob, blob: Descriptor): Promise<LayerSink> {
-    return new LayerSink(job, blob, await job.storage.content.ingest(blob.digest));
+    return new LayerSink(job, blob, await openIngest(job, blob.digest));
   }
 
   get offset(): number {
@@ -132,7 +144,7 @@ class LayerSink implements BlobSink {
   async restart(): Promise<void> {
     await this.#endUnpack(new Error("download begins again"));
     this.#ingest.discard();
-    this.#ingest = await this.#job.storage.content.ingest(this.#blob.digest);
+    this.#ingest = await openIngest(this.#job, this.#blob.digest);
     this.#offset = this.#ingest.offset;
     this.#beginUnpack();
   }

@@ -19,8 +19,6 @@ export { Filters } from "./filters.ts";
 export { newId, shortId } from "./ids.ts";
 export { checkLogs, formatEntry, type LogOptions, readLogs } from "./logs/logs.ts";
 export { applyRestartPolicies, openEngine, shutdownEngine } from "./open.ts";
-export { openDatabase } from "./state/database.ts";
-export { now, nowNs, parseTimestamp, ZERO_TIME } from "./time.ts";
 export {
   type CommitRequest,
   Images,
@@ -33,3 +31,5 @@ export {
   type PullRequest,
   type PushRequest,
 } from "./images/index.ts";
+export { openDatabase } from "./state/database.ts";
+export { now, nowNs, parseTimestamp, ZERO_TIME } from "./time.ts";

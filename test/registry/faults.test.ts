@@ -1,0 +1,297 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { statuses, TestEngine } from "./support/engine.ts";
+import { type Fault, FaultProxy, type Seen } from "./support/fault-proxy.ts";
+import { makeImage, seed, type TestImage } from "./support/images.ts";
+import { type RunningRegistry, registryInstalled, startRegistry } from "./support/registry.ts";
+
+describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
+  let registry: RunningRegistry;
+  let proxy: FaultProxy;
+  let engine: TestEngine;
+  let image: TestImage;
+  let name = "";
+  beforeAll(async () => {
+    registry = await startRegistry();
+  });
+  afterAll(() => registry.stop());
+  beforeEach(async () => {
+    proxy = await new FaultProxy(registry.url).start();
+    engine = new TestEngine();
+    image = makeImage({ layers: 2, layerSize: 600_000 });
+    await seed(registry.url, "app", "1", image);
+    name = `${proxy.host}/app:1`;
+  });
+  afterEach(async () => {
+    proxy.stop();
+    await engine.close();
+  });
+
+  const blob = (seen: Seen) => seen.method === "GET" && seen.path.includes("/blobs/");
+  const onBlobs = (make: (before: number, seen: Seen) => Fault | undefined) => {
+    proxy.plan = (seen, before) =>
+      blob(seen) && !seen.path.includes(image.config.digest) ? make(before, seen) : undefined;
+  };
+  const right = async () => {
+    expect(engine.images.resolve(name).id).toBe(image.config.digest as never);
+    for (const layer of image.layers) expect(engine.storage.content.has(layer.digest as never)).toBe(true);
+    await engine.check();
+  };
+  const nothing = async () => {
+    expect(() => engine.images.resolve(name)).toThrow("No such image");
+    await engine.check();
+  };
+
+  test("cuts are resumed where they happened, at any place", async () => {
+    const size = image.layers[0]!.bytes.length;
+    const places = [0, 1, 700, size >> 1, size - 1];
+    onBlobs((before) =>
+      before < places.length ? { kind: "cut", after: Math.max(1, (places[before] ?? 0) >> 3) } : undefined,
+    );
+    engine.config = { ...engine.config, maxDownloadAttempts: 8 };
+    await engine.pull(name);
+    await right();
+    const ranges = proxy.seen
+      .filter(blob)
+      .map(({ headers }) => headers["range"])
+      .filter(Boolean);
+    expect(ranges.length).toBeGreaterThanOrEqual(2);
+  });
+
+  test("stalls are noticed and resumed", async () => {
+    onBlobs((before) => (before === 0 ? { kind: "stall", after: 200_000 } : undefined));
+    const said = statuses(await engine.pull(name));
+    expect(said.some((line) => line.includes("Retrying in 1 second"))).toBe(true);
+    await right();
+  });
+
+  test("429 waits as long as it was asked to, 500 and 503 are tried again", async () => {
+    const times: number[] = [];
+    proxy.plan = (seen, before) => {
+      if (seen.path.includes("/manifests/")) {
+        times.push(performance.now());
+        return before === 0 ? { kind: "status", status: 429, headers: { "retry-after": "1" } } : undefined;
+      }
+      return blob(seen) && before < 2 ? { kind: "status", status: before === 0 ? 500 : 503 } : undefined;
+    };
+    await engine.pull(name);
+    expect(times[1]! - times[0]!).toBeGreaterThan(950);
+    await right();
+  });
+
+  test("a range other than asked for, or none, or 416: begun again", async () => {
+    for (const fault of [
+      { kind: "wrong-range", shift: 100 },
+      { kind: "wrong-range", shift: -50 },
+      { kind: "ignore-range" },
+      { kind: "status", status: 416 },
+    ] as Fault[]) {
+      const fresh = new TestEngine();
+      onBlobs((before) => (before === 0 ? { kind: "cut", after: 150_000 } : before === 1 ? fault : undefined));
+      await fresh.pull(name);
+      expect(fresh.images.resolve(name).id).toBe(image.config.digest as never);
+      await fresh.check();
+      await fresh.close();
+      proxy.seen.length = 0;
+    }
+  });
+
+  test("a shortened body is not taken for the whole", async () => {
+    onBlobs((before) => (before === 0 ? { kind: "truncate", by: 10 } : undefined));
+    await engine.pull(name);
+    await right();
+  });
+
+  test("an altered body is fetched again; one that stays altered is an error that names the digest", async () => {
+    onBlobs((before) => (before === 0 ? { kind: "alter", at: 5000 } : undefined));
+    await engine.pull(name);
+    await right();
+
+    const always = new TestEngine();
+    try {
+      onBlobs((_, seen) => (seen.path.includes(image.layers[1]!.digest) ? { kind: "alter", at: 5000 } : undefined));
+      await expect(always.pull(name)).rejects.toThrow(
+        `filesystem layer verification failed for digest ${image.layers[1]!.digest}`,
+      );
+      expect(() => always.images.resolve(name)).toThrow("No such image");
+      await always.check();
+      // The good layer stays for the next try, which then succeeds.
+      proxy.plan = () => undefined;
+      await always.pull(name);
+      expect(always.images.resolve(name).id).toBe(image.config.digest as never);
+    } finally {
+      await always.close();
+    }
+  });
+
+  test("altered manifests and configs are refused", async () => {
+    proxy.plan = (seen, before) =>
+      seen.path.includes("/manifests/") && before === 0 ? { kind: "alter", at: 30 } : undefined;
+    await engine.pull(name);
+    await right();
+    const fresh = new TestEngine();
+    proxy.plan = (seen) => (seen.path.includes("/manifests/") ? { kind: "alter", at: 30 } : undefined);
+    await expect(fresh.pull(name)).rejects.toThrow("manifest verification failed for digest sha256:");
+    proxy.plan = (seen) => (seen.path.includes(image.config.digest) ? { kind: "alter", at: 30 } : undefined);
+    await expect(fresh.pull(name)).rejects.toThrow(
+      `image config verification failed for digest ${image.config.digest}`,
+    );
+    await fresh.close();
+  });
+
+  test("a registry that only fails ends in its own words, and quickly", async () => {
+    onBlobs(() => ({ kind: "status", status: 500 }));
+    await expect(engine.pull(name)).rejects.toThrow("received unexpected HTTP status: 500 Internal Server Error");
+    await nothing();
+    onBlobs(() => ({ kind: "status", status: 403 }));
+    const before = proxy.seen.length;
+    await expect(engine.pull(name)).rejects.toThrow("denied");
+    // What is not transient is not tried again.
+    expect(proxy.seen.slice(before).filter(blob).length).toBeLessThanOrEqual(3);
+  });
+
+  test("a redirect to another host carries no credential; back to the registry is followed", async () => {
+    const other: Record<string, string>[] = [];
+    const storage = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch(request) {
+        other.push(Object.fromEntries(request.headers));
+        const digest = new URL(request.url).pathname.slice(1);
+        const found = image.layers.find((layer) => layer.digest === digest);
+        return found ? new Response(found.bytes as never) : new Response("", { status: 404 });
+      },
+    });
+    const challenge = { "www-authenticate": 'Basic realm="x"' };
+    proxy.plan = (seen) => {
+      if (!seen.headers["authorization"]) return { kind: "status", status: 401, headers: challenge };
+      const digest = /blobs\/(sha256:.*)$/.exec(seen.path)?.[1];
+      if (digest && image.layers.some((layer) => layer.digest === digest)) {
+        // Another port is another origin.
+        return { kind: "redirect", to: `http://127.0.0.1:${storage.port}/${digest}` };
+      }
+      return undefined;
+    };
+    try {
+      await engine.pull(name, { credentials: { username: "ann", password: "secret" } });
+      await right();
+      expect(other).toHaveLength(2);
+      for (const headers of other) {
+        expect(headers["authorization"]).toBeUndefined();
+        expect(headers["cookie"]).toBeUndefined();
+      }
+    } finally {
+      storage.stop(true);
+    }
+  });
+
+  test("redirects in a circle, and to schemes that are none of ours, end in an error", async () => {
+    onBlobs((_, seen) => ({ kind: "redirect", to: seen.path }));
+    await expect(engine.pull(name)).rejects.toThrow("stopped after 10 redirects");
+    onBlobs(() => ({ kind: "redirect", to: "file:///etc/passwd" }));
+    await expect(engine.pull(name)).rejects.toThrow("unsupported scheme");
+    await nothing();
+  });
+
+  test("a pull that was stopped is resumed by the next, in the same or another engine process", async () => {
+    const big = makeImage({ layers: 1, layerSize: 6_000_000 });
+    await seed(registry.url, "big", "1", big);
+    const bigName = `${proxy.host}/big:1`;
+    const [layer] = big.layers;
+    const abort = new AbortController();
+    proxy.plan = (seen, before) =>
+      seen.path.includes(layer!.digest) && before === 0 ? { kind: "stall", after: 4_000_000 } : undefined;
+    engine.config = { ...engine.config, stallTimeout: 20_000 };
+    const pulling = engine.pull(bigName, { signal: abort.signal });
+    const ingest = join(engine.root, "content/ingest");
+    const deadline = Date.now() + 5000;
+    while (Date.now() < deadline && !proxy.seen.some(({ path }) => path.includes(layer!.digest))) await Bun.sleep(10);
+    await Bun.sleep(200);
+    abort.abort(new Error("stopped"));
+    await expect(pulling).rejects.toThrow("stopped");
+    expect(readdirSync(ingest)).toEqual([layer!.digest.replace(":", "-")]);
+    await engine.check();
+    // As a daemon does when it starts.
+    await engine.storage.recover();
+    await engine.pull(bigName);
+    expect(engine.images.resolve(bigName).id).toBe(big.config.digest as never);
+    const last = proxy.seen.findLast(({ path }) => path.includes(layer!.digest));
+    expect(Number(/^bytes=(\d+)-$/.exec(String(last?.headers["range"]))?.[1])).toBeGreaterThan(1_000_000);
+  });
+
+  test("uploads are resumed after a cut", async () => {
+    await engine.pull(`${registry.host}/app:1`);
+    engine.images.tag(`${registry.host}/app:1`, `${proxy.host}/pushed`, "1");
+    // Dies on the first blob upload, and on the first query of where it stands.
+    let failures = 0;
+    proxy.plan = (seen) => (seen.method === "PATCH" && failures++ < 1 ? { kind: "status", status: 503 } : undefined);
+    const big = makeImage({ layers: 1, layerSize: 3_000_000 });
+    await seed(registry.url, "bigger", "1", big);
+    await engine.pull(`${registry.host}/bigger:1`);
+    engine.images.tag(`${registry.host}/bigger:1`, `${proxy.host}/pushed`, "2");
+    // Another registry name, so that nothing can be mounted; the blobs are there already only under other paths.
+    await engine.push(`${proxy.host}/pushed`, { tag: "2" });
+    const remote = await engine.images.inspectRemote(`${registry.host}/pushed:2`);
+    expect(remote.Descriptor.digest).toBe(big.manifest.digest);
+  });
+});
+
+describe.skipIf(!registryInstalled)("mirrors", () => {
+  let registry: RunningRegistry;
+  let engine: TestEngine;
+  let image: TestImage;
+  beforeAll(async () => {
+    registry = await startRegistry();
+    engine = new TestEngine();
+    image = makeImage();
+    await seed(registry.url, "library/thing", "1", image);
+    await seed(registry.url, "proxied/team/app", "1", image);
+  });
+  afterAll(async () => {
+    await registry.stop();
+    await engine.close();
+  });
+
+  test("of Docker Hub, and of any registry; the names stay those of the registry", async () => {
+    engine.config = { ...engine.config, registryMirrors: [registry.url] };
+    await engine.pull("thing:1");
+    expect(engine.images.resolve("thing:1").digests).toEqual([`thing@${image.manifest.digest}`]);
+
+    engine.config = { ...engine.config, registries: { "ghcr.invalid": { mirrors: [registry.url] } } };
+    await seed(registry.url, "team/app", "1", image);
+    await engine.pull("ghcr.invalid/team/app:1", { credentials: { username: "a", password: "b" } });
+    expect(engine.images.resolve("ghcr.invalid/team/app:1").id).toBe(image.config.digest as never);
+  });
+
+  test("one that fails, lacks the image or breaks off is passed over, and sees no credentials", async () => {
+    const proxy = await new FaultProxy(registry.url).start();
+    const origin = await startRegistry();
+    const own = makeImage({ layers: 2, layerSize: 200_000 });
+    await seed(origin.url, "app", "1", own);
+    await seed(registry.url, "app", "1", own);
+    const credentials = { username: "ann", password: "secret" };
+    const challenge = { "www-authenticate": 'Basic realm="mirror"' };
+    const plans: ((seen: Seen) => Fault | undefined)[] = [
+      () => ({ kind: "status", status: 502 }),
+      () => ({ kind: "status", status: 404 }),
+      () => ({ kind: "status", status: 401, headers: challenge }),
+      (seen) => (seen.path.includes("/blobs/") ? { kind: "status", status: 404 } : undefined),
+      (seen) => (seen.path.includes("/blobs/") ? { kind: "cut", after: 50_000 } : undefined),
+    ];
+    for (const plan of plans) {
+      proxy.plan = plan;
+      const fresh = new TestEngine({
+        registries: { [origin.host]: { mirrors: ["http://127.0.0.1:1", `http://${proxy.host}`] } },
+        maxDownloadAttempts: 2,
+      });
+      await fresh.pull(`${origin.host}/app:1`, { credentials });
+      expect(fresh.images.resolve(`${origin.host}/app:1`).id).toBe(own.config.digest as never);
+      await fresh.close();
+    }
+    expect(proxy.seen.length).toBeGreaterThan(0);
+    for (const { headers } of proxy.seen) expect(headers["authorization"]).toBeUndefined();
+    proxy.stop();
+    await origin.stop();
+  });
+});
