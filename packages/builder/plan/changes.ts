@@ -15,6 +15,7 @@ const ALLOWED = new Set(
  */
 export function applyChanges(base: ImageRunConfig, changes: readonly string[]): ImageRunConfig {
   const state: ConfigState = { config: structuredClone(base), author: "", cmdSet: false };
+  if (changes.every((change) => change.trim() === "")) return state.config;
   const file = parseFile(changes.join("\n"));
   for (const node of file.nodes) {
     const name = node.name.toLowerCase();

@@ -1,0 +1,107 @@
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import type { Digest } from "@gantry/spec";
+import { removeAt } from "@gantry/storage";
+import { close, O, open, statfs } from "@gantry/sys";
+import { classicBuild } from "./classic/build.ts";
+import type { Builder, BuilderOptions, BuildOutput, BuildRequest, CacheRecord, PruneOptions } from "./contract.ts";
+import { CacheMounts } from "./exec/cache-mounts.ts";
+import { StepRunner } from "./exec/run.ts";
+import { BuildCache } from "./solver/cache.ts";
+import { Semaphore } from "./solver/semaphore.ts";
+import { chooseRecords, listRecords } from "./solver/usage.ts";
+
+/** Opens the builder below `options.root`. Call `recover` before the first build. */
+export function openBuilder(options: BuilderOptions): Builder {
+  return new GantryBuilder(options);
+}
+
+class GantryBuilder implements Builder {
+  private readonly cache: BuildCache;
+  private readonly mounts: CacheMounts;
+  private readonly runner: StepRunner;
+  private readonly slots: Semaphore;
+  private readonly temporary: string;
+  private running = 0;
+
+  constructor(private readonly options: BuilderOptions) {
+    const { root, storage } = options;
+    mkdirSync(root, { recursive: true, mode: 0o711 });
+    this.temporary = join(root, "tmp");
+    mkdirSync(this.temporary, { recursive: true, mode: 0o700 });
+    this.cache = new BuildCache(options.db, storage);
+    this.mounts = new CacheMounts(join(root, "mounts"));
+    this.slots = new Semaphore(options.parallelism ?? Math.max(2, availableParallelism()));
+    this.runner = new StepRunner({
+      layers: storage.layers,
+      runtime: options.runtime,
+      network: options.network,
+      directory: join(root, "run"),
+      execDirectory: options.execRoot ?? join(root, "exec"),
+      cacheMounts: this.mounts,
+      cgroupParent: options.cgroupParent ?? "gantry",
+      dns: options.dns ?? { servers: [], search: [], options: [] },
+    });
+  }
+
+  async recover(): Promise<void> {
+    await this.runner.recover();
+    const parent = open(this.temporary, O.RDONLY | O.DIRECTORY);
+    try {
+      for (const name of readdirSync(this.temporary)) removeAt(parent, name);
+    } finally {
+      close(parent);
+    }
+    this.cache.trim();
+  }
+
+  async build(request: BuildRequest, output: BuildOutput): Promise<Digest> {
+    this.running++;
+    try {
+      return await classicBuild(request, output, {
+        storage: this.options.storage,
+        cache: this.cache,
+        runner: this.runner,
+        slots: this.slots,
+        pullImage: this.options.pullImage,
+        temporary: this.temporary,
+        onTag: this.options.onTag ?? (() => {}),
+      });
+    } finally {
+      this.running--;
+      if (this.running === 0) this.limitCache();
+    }
+  }
+
+  usage(): CacheRecord[] {
+    return listRecords(this.cache, this.mounts, this.options.storage);
+  }
+
+  async prune(options: PruneOptions): Promise<{ deleted: string[]; reclaimed: number }> {
+    const chosen = chooseRecords(this.usage(), options);
+    this.cache.remove(
+      chosen.filter((record) => record.type === "regular").map((record) => record.id),
+      chosen.filter((record) => record.type === "exec.cachemount").map((record) => record.id),
+    );
+    for (const { type, id } of chosen) {
+      if (type === "exec.cachemount") rmSync(this.mounts.pathOf(id), { recursive: true, force: true });
+    }
+    await this.options.storage.collect();
+    return {
+      deleted: chosen.map((record) => record.id),
+      reclaimed: chosen.reduce((sum, record) => sum + (record.shared ? 0 : record.size), 0),
+    };
+  }
+
+  close(): void {
+    this.cache.close();
+  }
+
+  /** The cache takes a tenth of the disk at most, as BuildKit's does by default: the oldest records go. */
+  private limitCache(): void {
+    const limit = statfs(this.options.root).total / 10;
+    const held = this.usage().reduce((sum, record) => sum + (record.shared ? 0 : record.size), 0);
+    if (held > limit) void this.prune({ all: true, keep: limit }).catch(() => {});
+  }
+}

@@ -1,0 +1,293 @@
+import { GantryError, invalidParameter } from "@gantry/spec";
+import { type FileStat, readlinkAt, removeAt, setTimes, statAt } from "@gantry/storage";
+import {
+  AT,
+  close,
+  fchmod,
+  fchown,
+  fchownat,
+  getxattr,
+  linkat,
+  listxattr,
+  makedev,
+  mkdirat,
+  mknodat,
+  O,
+  open,
+  openat,
+  read,
+  S,
+  SysError,
+  setxattr,
+  symlinkat,
+  writeAll,
+} from "@gantry/sys";
+import { openDirectory, splitPath } from "../tree/follow.ts";
+import type { Pacer } from "../tree/pacer.ts";
+import { statPath } from "../tree/source-tree.ts";
+
+export interface Owner {
+  uid: number;
+  gid: number;
+}
+
+const ROOT: Owner = { uid: 0, gid: 0 };
+
+/**
+ * Writes a layer's directory straight, without mounting anything. What lies below (the files the layer goes over) is
+ * only read: a directory that exists there is repeated in the layer with the same owner, mode and attributes, as
+ * overlay does when something in it changes; whatever else is put in the layer hides what was there.
+ */
+export class UpperWriter {
+  private readonly fd: number;
+  /** Times of repeated directories, set when all is written. */
+  private readonly times = new Map<string, { seconds: number; nanoseconds: number }>();
+
+  constructor(
+    upper: string,
+    private readonly lowerFd: number,
+  ) {
+    this.fd = open(upper, O.RDONLY | O.DIRECTORY);
+  }
+
+  /** Sets directories' times and closes. */
+  finish(): void {
+    for (const [path, { seconds, nanoseconds }] of [...this.times].reverse()) {
+      const fd = openDirectory(this.fd, path);
+      try {
+        setTimes(fd, null, seconds, nanoseconds);
+      } finally {
+        close(fd);
+      }
+    }
+    this.dispose();
+  }
+
+  dispose(): void {
+    close(this.fd);
+  }
+
+  /** What is at a real path, in the layer or below it. */
+  stat(path: string): FileStat | null {
+    return statPath(this.fd, path) ?? (this.hiddenBelow(path) ? null : statPath(this.lowerFd, path));
+  }
+
+  /** Whether something in the layer that is no directory hides everything at and below a part of the path. */
+  private hiddenBelow(path: string): boolean {
+    const parts = path.split("/");
+    for (let i = 1; i < parts.length; i++) {
+      const stat = statPath(this.fd, parts.slice(0, i).join("/"));
+      if (!stat) return false;
+      if ((stat.mode & S.IFMT) !== S.IFDIR) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Opens a directory of the layer for writing in it, made where it is missing (0755, `owner`), repeated where it lies
+   * below. The caller closes. Throws invalidParameter where something on the way is no directory.
+   */
+  openFolder(path: string, owner: Owner = ROOT): number {
+    try {
+      return openDirectory(this.fd, path);
+    } catch (error) {
+      if (!(error instanceof SysError) || error.errno === 20) throw notDirectory(path, error);
+      if (error.errno !== 2) throw error;
+    }
+    const [folder, name] = splitPath(path);
+    const below = this.hiddenBelow(path) ? null : statPath(this.lowerFd, path);
+    if (below && (below.mode & S.IFMT) !== S.IFDIR) throw notDirectory(path);
+    const parent = this.openFolder(folder, owner);
+    try {
+      mkdirat(parent, name, 0o755);
+      const fd = openat(parent, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+      if (below) this.repeat(path, fd, below);
+      else {
+        fchown(fd, owner.uid, owner.gid);
+        fchmod(fd, 0o755);
+      }
+      return fd;
+    } finally {
+      close(parent);
+    }
+  }
+
+  private repeat(path: string, fd: number, below: FileStat): void {
+    fchown(fd, below.uid, below.gid);
+    fchmod(fd, below.mode & 0o7777);
+    const lower = openDirectory(this.lowerFd, path);
+    try {
+      for (const name of listxattr(lower)) {
+        const value = name.startsWith("trusted.overlay.") ? null : getxattr(lower, name);
+        if (value) setxattr(fd, name, value);
+      }
+    } finally {
+      close(lower);
+    }
+    this.times.set(path, { seconds: below.mtime, nanoseconds: below.mtimeNsec });
+  }
+
+  /** Takes away what the layer itself has at a name, but a directory that is to be a directory. */
+  private clear(parent: number, name: string, keepDirectory: boolean): void {
+    const there = statAt(parent, name);
+    if (there && !(keepDirectory && (there.mode & S.IFMT) === S.IFDIR)) removeAt(parent, name);
+  }
+
+  /** A directory with the given metadata; a present one gets it, too. */
+  putDirectory(path: string, source: FileStat, owner: Owner, mode: number): void {
+    if (path === "") return;
+    const [folder, name] = splitPath(path);
+    const parent = this.openFolder(folder, owner);
+    try {
+      this.clear(parent, name, true);
+      if (!statAt(parent, name)) mkdirat(parent, name, 0o700);
+      const fd = openat(parent, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+      try {
+        fchown(fd, owner.uid, owner.gid);
+        fchmod(fd, mode & 0o7777);
+      } finally {
+        close(fd);
+      }
+      this.times.set(path, { seconds: source.mtime, nanoseconds: source.mtimeNsec });
+    } finally {
+      close(parent);
+    }
+  }
+
+  /** A regular file, linked in place where `mayLink` and its inode is nobody else's, else copied. */
+  async putFile(
+    path: string,
+    source: { dirFd: number; name: string; stat: FileStat; mayLink: boolean },
+    owner: Owner,
+    mode: number,
+    pacer: Pacer,
+  ): Promise<void> {
+    const { dirFd, name: sourceName, stat } = source;
+    const [folder, name] = splitPath(path);
+    const parent = this.openFolder(folder, owner);
+    try {
+      this.clear(parent, name, false);
+      // A second link would share owner and mode with the first.
+      if (source.mayLink && stat.nlink === 1 && tryLink(dirFd, sourceName, parent, name)) {
+        if (stat.uid !== owner.uid || stat.gid !== owner.gid || ((stat.mode ^ mode) & 0o7777) !== 0) {
+          const fd = openat(parent, name, O.RDONLY | O.NOFOLLOW);
+          try {
+            fchown(fd, owner.uid, owner.gid);
+            fchmod(fd, mode & 0o7777);
+          } finally {
+            close(fd);
+          }
+        }
+        return;
+      }
+      const from = openat(dirFd, sourceName, O.RDONLY | O.NOFOLLOW);
+      try {
+        const to = openat(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
+        try {
+          await copyBytes(from, to, stat.size, pacer);
+          fchown(to, owner.uid, owner.gid);
+          fchmod(to, mode & 0o7777);
+          copyAttributes(from, to);
+          setTimes(to, null, stat.mtime, stat.mtimeNsec);
+        } finally {
+          close(to);
+        }
+      } finally {
+        close(from);
+      }
+    } finally {
+      close(parent);
+    }
+  }
+
+  /** A file with given content. */
+  putContent(path: string, content: Uint8Array, owner: Owner, mode: number): void {
+    const [folder, name] = splitPath(path);
+    const parent = this.openFolder(folder, owner);
+    try {
+      this.clear(parent, name, false);
+      const fd = openat(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
+      try {
+        writeAll(fd, content);
+        fchown(fd, owner.uid, owner.gid);
+        fchmod(fd, mode & 0o7777);
+      } finally {
+        close(fd);
+      }
+    } finally {
+      close(parent);
+    }
+  }
+
+  /** A link, device, or fifo. Sockets are left out. */
+  putSpecial(path: string, source: { dirFd: number; name: string; stat: FileStat }, owner: Owner): void {
+    const { stat } = source;
+    const type = stat.mode & S.IFMT;
+    if (type === S.IFSOCK) return;
+    const [folder, name] = splitPath(path);
+    const parent = this.openFolder(folder, owner);
+    try {
+      this.clear(parent, name, false);
+      if (type === S.IFLNK) symlinkat(readlinkAt(source.dirFd, source.name), parent, name);
+      else mknodat(parent, name, stat.mode, makedev(stat.rdevMajor, stat.rdevMinor));
+      fchownat(parent, name, owner.uid, owner.gid, AT.SYMLINK_NOFOLLOW);
+      setTimes(parent, name, stat.mtime, stat.mtimeNsec);
+    } finally {
+      close(parent);
+    }
+  }
+
+  /** One more name for a file this layer has already. */
+  putHardLink(path: string, target: string, owner: Owner): void {
+    const [folder, name] = splitPath(path);
+    const [targetFolder, targetName] = splitPath(target);
+    const parent = this.openFolder(folder, owner);
+    try {
+      const from = openDirectory(this.fd, targetFolder);
+      try {
+        this.clear(parent, name, false);
+        linkat(from, targetName, parent, name);
+      } finally {
+        close(from);
+      }
+    } finally {
+      close(parent);
+    }
+  }
+}
+
+function tryLink(fromDir: number, from: string, toDir: number, to: string): boolean {
+  try {
+    linkat(fromDir, from, toDir, to);
+    return true;
+  } catch (error) {
+    // Another file system, or a limit of this one: it is copied instead.
+    if (error instanceof SysError && [1, 18, 31].includes(error.errno)) return false;
+    throw error;
+  }
+}
+
+async function copyBytes(from: number, to: number, size: number, pacer: Pacer): Promise<void> {
+  const buffer = new Uint8Array(Math.min(1 << 19, size + 1));
+  for (let n = read(from, buffer); n > 0; n = read(from, buffer)) {
+    writeAll(to, n === buffer.length ? buffer : buffer.subarray(0, n));
+    await pacer.tick();
+  }
+}
+
+/** File capabilities and users' own attributes; whatever else belongs to the system a file is on. */
+function copyAttributes(from: number, to: number): void {
+  for (const name of listxattr(from)) {
+    if (name !== "security.capability" && !name.startsWith("user.")) continue;
+    const value = name.startsWith("user.overlay.") ? null : getxattr(from, name);
+    try {
+      if (value) setxattr(to, name, value);
+    } catch (error) {
+      if (!(error instanceof SysError && (error.errno === 95 || error.errno === 1))) throw error;
+    }
+  }
+}
+
+function notDirectory(path: string, cause?: unknown): GantryError {
+  return invalidParameter(`cannot create directory /${path}: not a directory`, cause);
+}

@@ -1,0 +1,137 @@
+import { GantryError, invalidParameter, notFound } from "@gantry/spec";
+import { type FileStat, statAt } from "@gantry/storage";
+import { close, S } from "@gantry/sys";
+import { cleanPath } from "../ignore/clean.ts";
+import { globToRegExp, hasWildcards } from "../ignore/glob.ts";
+import { type MatchState, PatternMatcher } from "../ignore/matcher.ts";
+import { followInRoot, openDirectory, splitPath } from "./follow.ts";
+import type { Pacer } from "./pacer.ts";
+import { type SourceTree, sortedEntries, statPath, sumOf } from "./source-tree.ts";
+import { joinSums } from "./sum.ts";
+
+/** Something COPY copies: a file, or a directory with all in it. */
+export interface Selected {
+  /** As the Dockerfile names it, clean and relative. Its last part is the name a file keeps in a directory. */
+  path: string;
+  /** Where that leads, links followed. */
+  real: string;
+  stat: FileStat;
+}
+
+/**
+ * What a source path of COPY or ADD names, wildcards resolved, in byte order. Throws, in Docker's words, where a plain
+ * path names nothing or climbs out.
+ */
+export function selectSources(tree: SourceTree, path: string): Selected[] {
+  const clean = cleanPath(path.replace(/^\/+/, ""));
+  if (clean === ".." || clean.startsWith("../")) {
+    throw invalidParameter(`forbidden path outside the build context: ${path} ()`);
+  }
+  const relative = clean === "." ? "" : clean;
+  if (!hasWildcards(relative)) return [selectOne(tree, unescape(relative))];
+  return expandGlob(tree, relative.split("/")).map((match) => selectOne(tree, match));
+}
+
+function selectOne(tree: SourceTree, path: string): Selected {
+  const real = followInRoot(tree.fd, path);
+  const stat = statPath(tree.fd, real);
+  if (stat) return { path, real, stat };
+  const missing = `stat ${path}: file does not exist`;
+  throw notFound(tree.context ? `file not found in build context or excluded by .dockerignore: ${missing}` : missing);
+}
+
+/** Without wildcards a backslash still makes the next character itself. */
+function unescape(path: string): string {
+  return path.replace(/\\(.)/gs, "$1");
+}
+
+/** Paths that match, part by part: no wildcard spans a slash. */
+function expandGlob(tree: SourceTree, parts: string[], folder = ""): string[] {
+  const [part, ...rest] = parts;
+  if (part === undefined) return [folder];
+  const join = (name: string) => (folder === "" ? name : `${folder}/${name}`);
+  const pattern = globToRegExp(part);
+  let fd: number;
+  try {
+    fd = openDirectory(tree.fd, folder);
+  } catch {
+    return [];
+  }
+  let names: string[];
+  try {
+    names = sortedEntries(fd).filter((name) => pattern.test(name));
+  } finally {
+    close(fd);
+  }
+  return names.flatMap((name) => expandGlob(tree, rest, join(name)));
+}
+
+/**
+ * Docker's checksum text of what is selected: `file:…` for a file, `dir:…` over everything in a directory but what
+ * `exclude` takes out.
+ */
+export async function sumSelected(
+  tree: SourceTree,
+  selected: Selected,
+  exclude: PatternMatcher,
+  pacer: Pacer,
+): Promise<string> {
+  const [folder, name] = splitPath(selected.real);
+  if ((selected.stat.mode & S.IFMT) !== S.IFDIR) {
+    const fd = openDirectory(tree.fd, folder);
+    try {
+      return `file:${await sumOf(tree, fd, name, selected.real, selected.stat, pacer)}`;
+    } finally {
+      close(fd);
+    }
+  }
+  const sums: string[] = [];
+  if (selected.real !== "") {
+    const fd = openDirectory(tree.fd, folder);
+    try {
+      sums.push(await sumOf(tree, fd, name, selected.real, selected.stat, pacer));
+    } finally {
+      close(fd);
+    }
+  }
+  await sumDirectory(tree, selected.real, "", undefined, exclude, pacer, sums);
+  return joinSums("dir", sums.sort());
+}
+
+async function sumDirectory(
+  tree: SourceTree,
+  real: string,
+  relative: string,
+  state: MatchState | undefined,
+  exclude: PatternMatcher,
+  pacer: Pacer,
+  sums: string[],
+): Promise<void> {
+  // Gone into only after the descriptor is closed: trees may be deeper than descriptors are many.
+  const directories: { path: string; inner: string; state: MatchState | undefined }[] = [];
+  const fd = openDirectory(tree.fd, real);
+  try {
+    for (const name of sortedEntries(fd)) {
+      const inner = relative === "" ? name : `${relative}/${name}`;
+      const path = real === "" ? name : `${real}/${name}`;
+      const match = exclude.isEmpty ? undefined : exclude.step(inner, state);
+      const stat = statAt(fd, name);
+      if (!stat) continue;
+      const isDirectory = (stat.mode & S.IFMT) === S.IFDIR;
+      if (match?.matched && !(isDirectory && exclude.hasExclusions)) continue;
+      if (!match?.matched) sums.push(await sumOf(tree, fd, name, path, stat, pacer));
+      if (isDirectory) directories.push({ path, inner, state: match?.state });
+    }
+  } finally {
+    close(fd);
+  }
+  for (const { path, inner, state: innerState } of directories) {
+    await sumDirectory(tree, path, inner, innerState, exclude, pacer, sums);
+  }
+}
+
+/** Wraps what goes wrong while sources are looked for as Docker does: `COPY failed: …`. */
+export function copyFailed(command: string, error: unknown): unknown {
+  if (!(error instanceof GantryError)) return error;
+  return new GantryError(error.kind, `${command} failed: ${error.message}`, { cause: error });
+}
