@@ -38,7 +38,7 @@ class Attachment implements AttachStream {
         },
         cancel: () => this.close(),
       },
-      { highWaterMark: HIGH_WATER, size: (chunk) => chunk.length },
+      { highWaterMark: HIGH_WATER, size: (chunk) => chunk?.length ?? 0 },
     );
   }
 
@@ -68,7 +68,7 @@ class Attachment implements AttachStream {
 
   #data(received: Uint8Array): void {
     if (this.#ended) return;
-    let chunk = received;
+    let chunk: Uint8Array = received;
     if (this.#reader) {
       this.#reader.push(chunk);
       const reply = this.#reader.next();

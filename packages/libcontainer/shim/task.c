@@ -206,7 +206,7 @@ static void process_exited(struct task_process *p, int status) {
   p->exit_code = p->signal ? 128 + p->signal : WEXITSTATUS(status);
   /* its last word may still lie in the pair */
   if (p->sync.fd >= 0) p->sync.ready(&p->sync, 0);
-  if (p->failed) {
+  if (p->failed && p->start_error.exit_code) {
     p->exit_code = (int)p->start_error.exit_code;
     p->signal = 0;
   }
@@ -249,8 +249,9 @@ static void started(struct task_process *p) {
   source_forget(&p->sync);
   if (p->state >= PROC_RUNNING) return;
   if (!p->failed && !p->start_asked) {
-    struct sync_message m = {.exit_code = 125, .text = "init died before it was started"};
-    process_failed(p, &m);
+    struct sync_message m = {.text = "init died before it was started"};
+    p->failed = true;
+    p->start_error = m; /* without an exit code: that is told by its end */
   }
   if (p->failed) return; /* its exit is on the way and answers all */
   p->state = PROC_RUNNING;
