@@ -59,7 +59,7 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
   for (const container of containers) if (container.task !== null) resume(engine, container);
   for (const { container, task, status } of ended) {
     if (task !== null) await afterExit(engine, container, task, status);
-    else await recordExit(engine, container, status);
+    else await recordExit(container, status);
   }
   for (const container of engine.containers.all()) {
     if (container.task !== null) continue;
@@ -109,7 +109,7 @@ function lastExit(container: Container): ExitStatus {
   return { exitCode: 255, oomKilled: false, exitedAt: now() };
 }
 
-async function recordExit(engine: Engine, container: Container, status: ExitStatus): Promise<void> {
+async function recordExit(container: Container, status: ExitStatus): Promise<void> {
   const { state } = container;
   state.status = "exited";
   state.pid = 0;

@@ -1,0 +1,406 @@
+import { readFileSync } from "node:fs";
+import { type RegistryConfig, readRegistryConfig } from "@gantry/distribution";
+import { defaultEngineConfig, type EngineConfig, validateLogConfig } from "@gantry/engine";
+import type { NetworkOptions } from "@gantry/network";
+import { GantryError, invalidParameter, messageOf, type Ulimit } from "@gantry/spec";
+import { DAEMON_OPTIONS, type DaemonOption } from "./daemon-options.ts";
+
+/** What the daemon was told, checked and with defaults filled in. */
+export interface DaemonConfig {
+  engine: EngineConfig;
+  network: Omit<NetworkOptions, "db" | "execRoot">;
+  registry: RegistryConfig;
+  /** `unix://path` and `tcp://host:port`. */
+  hosts: string[];
+  tls: { enabled: boolean; verify: boolean; ca: string; cert: string; key: string };
+  pidfile: string;
+  group: string;
+  logLevel: "debug" | "info" | "warn" | "error" | "fatal";
+  /** Only check the configuration. */
+  validate: boolean;
+  /** Environment for what the daemon fetches itself. */
+  proxy: { http: string; https: string; no: string };
+  warnings: string[];
+}
+
+export const DEFAULT_CONFIG_FILE = "/etc/gantry/daemon.json";
+
+type Values = Map<DaemonOption, unknown>;
+
+const byFlag = new Map(DAEMON_OPTIONS.filter((option) => option.flag !== "").map((option) => [option.flag, option]));
+const byShort = new Map(DAEMON_OPTIONS.filter((option) => option.short).map((option) => [option.short as string, option]));
+const byKey = new Map(DAEMON_OPTIONS.filter((option) => option.key !== "").map((option) => [option.key, option]));
+// The plural flags dockerd hides but takes.
+byFlag.set("hosts", byFlag.get("host") as DaemonOption);
+
+/**
+ * Reads dockerd's command line and daemon.json into one configuration.
+ *
+ * @param args what follows `gantry daemon`
+ * @throws invalidParameter in dockerd's words: unknown flags and keys, conflicts between the two, bad values
+ */
+export function parseDaemonConfig(args: string[]): DaemonConfig {
+  const flags = parseFlags(args);
+  const fileOption = byFlag.get("config-file") as DaemonOption;
+  const path = (flags.get(fileOption) as string | undefined) ?? DEFAULT_CONFIG_FILE;
+  const file = readConfigFile(path, flags.has(fileOption));
+  const problems = conflicts(flags, file);
+  if (problems.length > 0) {
+    throw invalidParameter(
+      `unable to configure the daemon with file ${path}: the following directives are specified both as a flag and in the configuration file: ${problems.join(", ")}`,
+    );
+  }
+  return settle(new Map([...file, ...flags]));
+}
+
+function parseFlags(args: string[]): Values {
+  const values: Values = new Map();
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] as string;
+    let option: DaemonOption | undefined;
+    let value: string | undefined;
+    let shown = arg;
+    if (arg.startsWith("--") && arg.length > 2) {
+      const equals = arg.indexOf("=");
+      shown = equals < 0 ? arg : arg.slice(0, equals);
+      option = byFlag.get(shown.slice(2));
+      value = equals < 0 ? undefined : arg.slice(equals + 1);
+    } else if (arg.startsWith("-") && arg.length > 1) {
+      shown = arg.slice(0, 2);
+      option = byShort.get(arg[1] as string);
+      if (arg.length > 2) value = arg.slice(arg[2] === "=" ? 3 : 2);
+      if (option === undefined) throw invalidParameter(`unknown shorthand flag: '${arg[1]}' in ${arg}`);
+    } else throw invalidParameter(`"daemon" accepts no arguments: ${arg}`);
+    if (option === undefined) throw invalidParameter(`unknown flag: ${shown}`);
+    if (value === undefined) {
+      if (option.kind === "bool") value = "true";
+      else {
+        i++;
+        value = args[i];
+        if (value === undefined) throw invalidParameter(`flag needs an argument: ${shown}`);
+      }
+    }
+    values.set(option, fromFlag(option, value, values.get(option), shown));
+  }
+  return values;
+}
+
+function bad(flag: string, value: string, why: string): Error {
+  return invalidParameter(`invalid argument ${JSON.stringify(value)} for "${flag}" flag: ${why}`);
+}
+
+function fromFlag(option: DaemonOption, text: string, before: unknown, flag: string): unknown {
+  switch (option.kind) {
+    case "string":
+      return text;
+    case "bool":
+      if (/^(1|t|true)$/i.test(text)) return true;
+      if (/^(0|f|false)$/i.test(text)) return false;
+      throw bad(flag, text, `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+    case "int":
+      if (!/^-?\d{1,15}$/.test(text)) throw bad(flag, text, `strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+      return Number(text);
+    case "list":
+      return [...((before as string[]) ?? []), text];
+    case "map": {
+      const [key, ...rest] = text.split("=");
+      return { ...(before as object), [key as string]: rest.join("=") };
+    }
+    case "opts": {
+      const [driver, key, value] = /^([^=]+)=([^=]+)=(.*)$/.exec(text)?.slice(1) ?? [];
+      if (driver === undefined || key === undefined) throw bad(flag, text, "invalid option: expected driver=key=value");
+      const all = { ...(before as Record<string, Record<string, string>>) };
+      all[driver] = { ...all[driver], [key]: value ?? "" };
+      return all;
+    }
+    case "runtimes": {
+      const [name, path] = text.split("=");
+      if (!name || !path) throw bad(flag, text, "invalid runtime: expected name=path");
+      return { ...(before as object), [name.trim()]: { path: path.trim() } };
+    }
+    case "ulimits": {
+      const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+      if (match === null) throw bad(flag, text, "invalid ulimit argument");
+      const limit: Ulimit = { Name: match[1] as string, Soft: Number(match[2]), Hard: Number(match[3] ?? match[2]) };
+      return { ...(before as object), [match[1] as string]: limit };
+    }
+    case "pools": {
+      const fields = Object.fromEntries(text.split(",").map((part) => part.split("=", 2) as [string, string]));
+      if (!fields["base"] || !/^\d+$/.test(fields["size"] ?? "")) throw bad(flag, text, "invalid address pool: expected base=<cidr>,size=<bits>");
+      return [...((before as object[]) ?? []), { base: fields["base"], size: Number(fields["size"]) }];
+    }
+    case "object": {
+      const [key, value] = text.split("=", 2);
+      return { ...(before as object), [key as string]: value === undefined || /^(true|1)$/i.test(value) };
+    }
+  }
+}
+
+function readConfigFile(path: string, asked: boolean): Values {
+  const fail = (why: string) => invalidParameter(`unable to configure the daemon with file ${path}: ${why}`);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (!asked && (error as NodeJS.ErrnoException).code === "ENOENT") return new Map();
+    throw fail(messageOf(error));
+  }
+  if (text.trim() === "") return new Map();
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text.replace(/^\uFEFF/, ""));
+  } catch (error) {
+    throw fail(messageOf(error));
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw fail("it is no JSON object");
+  const values: Values = new Map();
+  const unknown: string[] = [];
+  for (const [key, value] of Object.entries(parsed)) {
+    const option = byKey.get(key);
+    if (option === undefined) unknown.push(key);
+    else if (value !== null) values.set(option, fromFile(option, value, fail));
+  }
+  if (unknown.length > 0) {
+    throw fail(`the following directives don't match any configuration option: ${unknown.join(", ")}`);
+  }
+  return values;
+}
+
+function fromFile(option: DaemonOption, value: unknown, fail: (why: string) => Error): unknown {
+  const mismatch = (type: string) => fail(`json: cannot unmarshal ${typeof value} into Go struct field Config.${option.key} of type ${type}`);
+  switch (option.kind) {
+    case "string":
+      if (option.key === "default-shm-size" && typeof value === "number") return String(value);
+      if (typeof value !== "string") throw mismatch("string");
+      return value;
+    case "bool":
+      if (typeof value !== "boolean") throw mismatch("bool");
+      return value;
+    case "int":
+      if (!Number.isInteger(value)) throw mismatch("int");
+      return value;
+    case "list":
+      if (!Array.isArray(value) || !value.every((entry) => typeof entry === "string")) throw mismatch("[]string");
+      return value;
+    case "pools":
+      if (
+        !Array.isArray(value) ||
+        !value.every((entry) => typeof entry?.base === "string" && Number.isInteger(entry?.size))
+      ) {
+        throw mismatch("[]NetworkToSplit");
+      }
+      return value;
+    case "map":
+      if (!isObject(value) || !Object.values(value).every((entry) => typeof entry === "string")) throw mismatch("map[string]string");
+      return value;
+    default:
+      if (!isObject(value)) throw mismatch("map");
+      return value;
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What is in both places. Lists and maps that add up with themselves are conflicts too, as they are for dockerd. */
+function conflicts(flags: Values, file: Values): string[] {
+  const result: string[] = [];
+  for (const [option, value] of flags) {
+    if (!file.has(option)) continue;
+    const show = (entry: unknown) => (typeof entry === "object" ? JSON.stringify(entry) : String(entry));
+    result.push(`${option.flag}: (from flag: ${show(value)}, from file: ${show(file.get(option))})`);
+  }
+  return result;
+}
+
+function settle(values: Values): DaemonConfig {
+  const get = <T>(name: string): T | undefined => {
+    const option = byFlag.get(name) ?? byKey.get(name);
+    return option === undefined ? undefined : (values.get(option) as T | undefined);
+  };
+  const warnings: string[] = [];
+  for (const [option, value] of values) {
+    const empty = value === false || value === "" || value === 0 || (Array.isArray(value) && value.length === 0);
+    const name = option.flag === "" ? option.key : `--${option.flag}`;
+    if (option.refused && !empty) throw invalidParameter(`${name} is not supported by this engine`);
+    if (option.ignored && !empty) warnings.push(`${name} has no meaning in this engine and is ignored`);
+  }
+  const driver = get<string>("storage-driver") ?? "";
+  if (driver !== "" && driver !== "overlay2" && driver !== "overlayfs") {
+    throw invalidParameter(`error initializing graphdriver: driver not supported: ${driver}`);
+  }
+  for (const option of get<string[]>("exec-opt") ?? []) {
+    if (option !== "native.cgroupdriver=cgroupfs") throw invalidParameter(`exec-opt ${option} is not supported: only native.cgroupdriver=cgroupfs is`);
+  }
+  const engine = engineConfig(get);
+  const logLevel = get<string>("log-level") ?? (engine.debug ? "debug" : "info");
+  if (!["debug", "info", "warn", "error", "fatal"].includes(logLevel)) {
+    throw invalidParameter(`invalid logging level: ${logLevel}`);
+  }
+  if (logLevel === "debug") engine.debug = true;
+  const registry: Record<string, unknown> = {};
+  for (const key of [
+    "insecure-registries",
+    "registry-mirrors",
+    "registries",
+    "allow-nondistributable-artifacts",
+    "max-concurrent-downloads",
+    "max-concurrent-uploads",
+    "max-download-attempts",
+  ]) {
+    const value = get(key) ?? values.get(byKey.get(key) as DaemonOption);
+    if (value !== undefined) registry[key] = value;
+  }
+  const proxies = get<Record<string, string>>("proxies") ?? {};
+  const hosts = (get<string[]>("host") ?? ["unix:///run/gantry.sock"]).map(checkHost);
+  const verify = get<boolean>("tlsverify") === true;
+  return {
+    engine,
+    network: networkOptions(get),
+    registry: readRegistryConfig(registry),
+    hosts,
+    tls: {
+      enabled: verify || get<boolean>("tls") === true,
+      verify,
+      ca: get<string>("tlscacert") ?? "",
+      cert: get<string>("tlscert") ?? "",
+      key: get<string>("tlskey") ?? "",
+    },
+    pidfile: get<string>("pidfile") ?? "/run/gantry.pid",
+    group: get<string>("group") ?? "docker",
+    logLevel: logLevel as DaemonConfig["logLevel"],
+    validate: get<boolean>("validate") === true,
+    proxy: {
+      http: get<string>("http-proxy") ?? proxies["http-proxy"] ?? "",
+      https: get<string>("https-proxy") ?? proxies["https-proxy"] ?? "",
+      no: get<string>("no-proxy") ?? proxies["no-proxy"] ?? "",
+    },
+    warnings,
+  };
+}
+
+type Get = <T>(name: string) => T | undefined;
+
+function engineConfig(get: Get): EngineConfig {
+  const config = defaultEngineConfig();
+  const absolute = (name: string, fallback: string): string => {
+    const path = get<string>(name) ?? fallback;
+    if (!path.startsWith("/")) throw invalidParameter(`--${name} must be an absolute path: ${path}`);
+    return path.replace(/\/+$/, "") || "/";
+  };
+  config.dataRoot = absolute("data-root", config.dataRoot);
+  config.execRoot = absolute("exec-root", config.execRoot);
+  const runtimes = get<Record<string, { path?: string; runtimeArgs?: string[]; runtimeType?: string }>>("add-runtime") ?? {};
+  for (const [name, runtime] of Object.entries(runtimes)) {
+    if (name === "gantry") throw invalidParameter("runtime name 'gantry' is reserved");
+    if (runtime.runtimeType) throw invalidParameter(`runtime ${name}: runtimeType is not supported, only path is`);
+    if (!runtime.path) throw invalidParameter(`runtime ${name}: either a runtimeType or a path must be configured`);
+    config.runtimes[name] = { path: runtime.path, ...(runtime.runtimeArgs ? { runtimeArgs: runtime.runtimeArgs } : {}) };
+  }
+  config.defaultRuntime = get<string>("default-runtime") ?? config.defaultRuntime;
+  if (!["gantry", "runc", "io.containerd.runc.v2"].includes(config.defaultRuntime) && config.runtimes[config.defaultRuntime] === undefined) {
+    throw invalidParameter(`specified default runtime '${config.defaultRuntime}' does not exist`);
+  }
+  config.liveRestore = get<boolean>("live-restore") ?? false;
+  config.shutdownTimeout = get<number>("shutdown-timeout") ?? config.shutdownTimeout;
+  config.debug = get<boolean>("debug") ?? false;
+  config.logDriver = get<string>("log-driver") ?? config.logDriver;
+  config.logOpts = get<Record<string, string>>("log-opt") ?? {};
+  try {
+    validateLogConfig(config.logDriver, config.logOpts);
+  } catch (error) {
+    throw new GantryError("invalidParameter", `failed to set log opts: ${messageOf(error)}`);
+  }
+  config.cgroupParent = get<string>("cgroup-parent") ?? "";
+  if (config.cgroupParent.split("/").includes("..")) throw invalidParameter(`invalid cgroup-parent: ${config.cgroupParent}`);
+  config.init = get<boolean>("init") ?? false;
+  const shm = get<string>("default-shm-size");
+  if (shm !== undefined) config.defaultShmSize = parseSize(shm);
+  config.defaultUlimits = get<Record<string, Ulimit>>("default-ulimit") ?? {};
+  config.seccompProfile = get<string>("seccomp-profile") ?? "";
+  config.noNewPrivileges = get<boolean>("no-new-privileges") ?? false;
+  const ipc = get<string>("default-ipc-mode") ?? "private";
+  if (ipc !== "private" && ipc !== "shareable") throw invalidParameter(`IPC mode "${ipc}" is not supported as the default value`);
+  config.defaultIpcMode = ipc;
+  const cgroupns = get<string>("default-cgroupns-mode") ?? "";
+  if (cgroupns !== "" && cgroupns !== "private" && cgroupns !== "host") {
+    throw invalidParameter(`default cgroup namespace mode (${cgroupns}) is invalid. Use "host" or "private"`);
+  }
+  config.defaultCgroupnsMode = cgroupns;
+  config.dns = get<string[]>("dns") ?? [];
+  for (const address of config.dns) {
+    if (!/^[0-9a-fA-F.:]+$/.test(address)) throw invalidParameter(`${address} is not an ip address`);
+  }
+  config.dnsSearch = get<string[]>("dns-search") ?? [];
+  config.dnsOptions = get<string[]>("dns-opt") ?? [];
+  config.labels = get<string[]>("label") ?? [];
+  for (const label of config.labels) {
+    if (!/^[^=]+=/.test(label)) throw invalidParameter(`bad attribute format: ${label}`);
+  }
+  config.insecureRegistries = get<string[]>("insecure-registry") ?? [];
+  config.registryMirrors = get<string[]>("registry-mirror") ?? [];
+  config.hostGatewayIps = get<string[]>("host-gateway-ip") ?? [];
+  config.experimental = get<boolean>("experimental") ?? false;
+  config.defaultAddressPools = (get<{ base: string; size: number }[]>("default-address-pool") ?? []).map(({ base, size }) => ({
+    Base: base,
+    Size: size,
+  }));
+  return config;
+}
+
+function networkOptions(get: Get): DaemonConfig["network"] {
+  const backend = get<string>("firewall-backend") ?? "";
+  if (backend !== "" && backend !== "nftables" && backend !== "iptables") {
+    throw invalidParameter(`invalid firewall-backend "${backend}"`);
+  }
+  const mtu = get<number>("mtu");
+  if (mtu !== undefined && (mtu < 0 || mtu > 65535)) throw invalidParameter(`invalid default MTU: ${mtu}`);
+  const options: Record<string, unknown> = {
+    bridge: get("bridge"),
+    bip: get("bip"),
+    bip6: get("bip6"),
+    fixedCidr: get("fixed-cidr"),
+    fixedCidrV6: get("fixed-cidr-v6"),
+    defaultGateway: get("default-gateway"),
+    defaultGatewayV6: get("default-gateway-v6"),
+    mtu,
+    icc: get("icc"),
+    ipMasq: get("ip-masq"),
+    ipv6: get("ipv6"),
+    ip: get("ip"),
+    addressPools: get("default-address-pool"),
+    iptables: get("iptables"),
+    ip6tables: get("ip6tables"),
+    ipForward: get("ip-forward"),
+    ipForwardNoDrop: get("ip-forward-no-drop"),
+    hostGatewayIps: get("host-gateway-ip"),
+    defaultNetworkOpts: get("default-network-opt"),
+  };
+  for (const key of Object.keys(options)) if (options[key] === undefined) delete options[key];
+  return options as DaemonConfig["network"];
+}
+
+function checkHost(text: string): string {
+  if (text.startsWith("unix://")) {
+    const path = text.slice(7);
+    if (path === "") return "unix:///run/gantry.sock";
+    if (!path.startsWith("/") || path.includes("\0")) throw invalidParameter(`invalid bind address (${text}): the path must be absolute`);
+    if (Buffer.byteLength(path) > 107) throw invalidParameter(`invalid bind address (${text}): the path is longer than a socket's may be`);
+    return text;
+  }
+  if (text.startsWith("tcp://")) {
+    const match = /^tcp:\/\/(\[[0-9a-fA-F:]+\]|[^:/]*)(?::(\d{1,5}))?\/?$/.exec(text);
+    if (match === null || Number(match[2] ?? 0) > 65535) throw invalidParameter(`invalid bind address (${text})`);
+    return text;
+  }
+  if (text.startsWith("fd://")) throw invalidParameter(`invalid bind address (${text}): socket activation is not supported; use unix:// or tcp://`);
+  throw invalidParameter(`invalid bind address (${text}): unsupported protocol`);
+}
+
+/** "64m" in bytes. */
+function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text);
+  if (match === null) throw invalidParameter(`invalid size: '${text}'`);
+  return Math.floor(Number(match[1]) * 1024 ** " kmgt".indexOf((match[2] || " ").toLowerCase()));
+}
+

@@ -1,0 +1,56 @@
+import type { Distribution } from "@gantry/distribution";
+import type { Engine, Images } from "@gantry/engine";
+import { messageOf, statusOf } from "@gantry/spec";
+import type { DaemonConfig } from "./daemon-config.ts";
+import { type Exchange, type Handler, MAX_API, Router } from "./http/index.ts";
+import { attachRoutes } from "./routes/attach.ts";
+import { containerRoutes } from "./routes/containers.ts";
+import { distributionRoutes } from "./routes/distribution.ts";
+import { eventRoutes } from "./routes/events.ts";
+import { execRoutes } from "./routes/exec.ts";
+import { imageRoutes } from "./routes/images.ts";
+import { logRoutes } from "./routes/logs.ts";
+import { pingRoutes } from "./routes/ping.ts";
+import { systemRoutes } from "./routes/system.ts";
+import { VERSION } from "./version.ts";
+
+export interface ApiParts {
+  engine: Engine;
+  images: Images;
+  distribution: Distribution;
+  config: DaemonConfig;
+}
+
+/** The whole API as a handler of exchanges. */
+export function apiHandler(parts: ApiParts): Handler {
+  const { engine, images, distribution } = parts;
+  const router = new Router();
+  router.add([
+    ...pingRoutes(),
+    ...containerRoutes(engine),
+    ...attachRoutes(engine),
+    ...logRoutes(engine),
+    ...execRoutes(engine),
+    ...eventRoutes(engine),
+    ...systemRoutes(parts),
+    ...imageRoutes(images),
+    ...distributionRoutes(images, distribution),
+  ]);
+  const common = {
+    "Api-Version": `1.${MAX_API}`,
+    "Docker-Experimental": String(engine.config.experimental),
+    Ostype: "linux",
+    Server: `Gantry/${VERSION} (linux)`,
+  };
+  return async (exchange: Exchange) => {
+    exchange.common = common;
+    try {
+      await router.handle(exchange);
+    } catch (error) {
+      if (engine.config.debug || statusOf(error) === 500) {
+        engine.log(statusOf(error) === 500 ? "error" : "debug", `${exchange.head.method} ${exchange.head.path}: ${messageOf(error)}`);
+      }
+      exchange.fail(error);
+    }
+  };
+}

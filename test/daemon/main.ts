@@ -1,0 +1,16 @@
+/** A daemon as its own process, for tests: `bun main.ts <dockerd flags>`. Ends cleanly on SIGTERM and SIGINT. */
+import { parseDaemonConfig, startDaemon } from "@gantry/api";
+
+const daemon = await startDaemon(parseDaemonConfig(process.argv.slice(2).filter((arg) => arg !== "daemon")));
+process.stdout.write(`ready ${daemon.addresses.join(" ")}\n`);
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  process.on(signal, () => {
+    daemon.stop().then(
+      () => process.exit(0),
+      (error) => {
+        process.stderr.write(`${error}\n`);
+        process.exit(1);
+      },
+    );
+  });
+}
