@@ -21,7 +21,7 @@ void set_nonblocking(int fd);
 size_t format_time(char *out, int64_t seconds, long nanoseconds);
 
 /* ---- sync.c: messages between the shim and a process it sets up, over a seqpacket pair ---- */
-enum { MSG_GO = 1, MSG_MAPS, MSG_HOOKS, MSG_READY, MSG_CONSOLE, MSG_ERROR, MSG_PID, MSG_LISTENER };
+enum { MSG_GO = 1, MSG_MAPS, MSG_HOOKS, MSG_READY, MSG_CONSOLE, MSG_ERROR, MSG_LISTENER };
 struct sync_message {
   uint32_t kind;
   int32_t error;     /* errno */

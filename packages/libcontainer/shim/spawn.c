@@ -98,6 +98,14 @@ static void join_cgroups(char *const *files, unsigned count) {
   }
 }
 
+/* How an intermediate tells its child's pid. Not by the sync pair, where the child may speak first. */
+static int pid_pipe[2] = {-1, -1};
+
+static _Noreturn void tell_pid(pid_t pid) {
+  int32_t value = pid;
+  _exit(write_all(pid_pipe[1], &value, sizeof value) ? 0 : 125);
+}
+
 static void join_keyring(const char *name) {
   /* a session keyring of its own; hosts without keys, or with the quota used up, go on without */
   if (*name) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING_, name);
@@ -156,18 +164,23 @@ static _Noreturn void staged_main(const struct plan *plan) {
   pid_t pid = raw_clone(flags | CLONE_PARENT);
   if (pid < 0) fail(errno, "error making namespaces");
   if (pid == 0) init_main(plan, &prepared);
-  sync_send(child_sync, MSG_PID, pid);
-  _exit(0);
+  tell_pid(pid);
 }
 
 /* Waits for the intermediate's word on its child's pid, and reaps it. */
 static pid_t await_pid(pid_t stage, int sync, char *error, size_t size) {
-  struct sync_message m;
-  int n = sync_receive(sync, &m, NULL, true);
+  int32_t pid = -1;
+  ssize_t n;
+  close(pid_pipe[1]);
+  while ((n = read(pid_pipe[0], &pid, sizeof pid)) < 0 && errno == EINTR) {
+  }
+  close(pid_pipe[0]);
   while (waitpid(stage, NULL, 0) < 0 && errno == EINTR) {
   }
-  if (n >= 0 && m.kind == MSG_PID) return m.value;
-  snprintf(error, size, "%s", n >= 0 && m.kind == MSG_ERROR ? m.text : "error making namespaces: the process died");
+  if (n == sizeof pid) return pid;
+  struct sync_message m;
+  bool told = sync_receive(sync, &m, NULL, false) >= 0 && m.kind == MSG_ERROR;
+  snprintf(error, size, "%s", told ? m.text : "error making namespaces: the process died");
   return -1;
 }
 
@@ -191,6 +204,11 @@ pid_t spawn_init(const struct plan *plan, struct stdio_pair *io, int *sync, char
   int pair[2];
   if (!make_sync(pair, error, size)) return -1;
   bool staged = plan->flags & CFG_STAGED;
+  if (staged && pipe2(pid_pipe, O_CLOEXEC) < 0) {
+    snprintf(error, size, "pipe: %s", error_text(errno));
+    close(pair[0]), close(pair[1]);
+    return -1;
+  }
   pid_t pid = clone_into(staged ? 0 : plan->clone_flags, plan->cgroup_dir);
   if (pid == 0) {
     child_begin(io, pair[1]);
@@ -200,7 +218,10 @@ pid_t spawn_init(const struct plan *plan, struct stdio_pair *io, int *sync, char
   }
   int failure = errno;
   close(pair[1]);
-  if (pid < 0) snprintf(error, size, "error making namespaces: %s", error_text(failure));
+  if (pid < 0) {
+    snprintf(error, size, "error making namespaces: %s", error_text(failure));
+    if (staged) close(pid_pipe[0]), close(pid_pipe[1]);
+  }
   if (pid > 0 && staged) pid = await_pid(pid, pair[0], error, size);
   if (pid > 0) {
     bool ok = !plan->uid_map || (write_maps(plan, pid, error, size) && sync_send(pair[0], MSG_GO, 0));
@@ -277,10 +298,7 @@ static _Noreturn void exec_main(const struct exec_context *c) {
       fail(errno, "error joining namespace %s of the container", kinds[i].name);
   pid_t pid = raw_clone(CLONE_PARENT);
   if (pid < 0) fail(errno, "error making the process");
-  if (pid > 0) {
-    sync_send(child_sync, MSG_PID, pid);
-    _exit(0);
-  }
+  if (pid > 0) tell_pid(pid);
   setsid(); /* the intermediate leads the session it was born in */
   if (user && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)) fail(errno, "error becoming root of the user namespace");
   join_keyring(c->plan->keyring);
@@ -294,6 +312,11 @@ pid_t spawn_exec(const struct plan *plan, pid_t init, const struct process_plan 
   int pair[2];
   struct exec_context context = {plan, init, process, terminal, rows, columns};
   if (!make_sync(pair, error, size)) return -1;
+  if (pipe2(pid_pipe, O_CLOEXEC) < 0) {
+    snprintf(error, size, "pipe: %s", error_text(errno));
+    close(pair[0]), close(pair[1]);
+    return -1;
+  }
   pid_t stage = clone_into(0, plan->cgroup_dir);
   if (stage == 0) {
     child_begin(io, pair[1]);
@@ -304,6 +327,7 @@ pid_t spawn_exec(const struct plan *plan, pid_t init, const struct process_plan 
   close(pair[1]);
   if (stage < 0) {
     snprintf(error, size, "error making the process: %s", error_text(failure));
+    close(pid_pipe[0]), close(pid_pipe[1]);
     close(pair[0]);
     return -1;
   }
