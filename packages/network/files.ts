@@ -1,5 +1,5 @@
 import { invalidParameter } from "@gantry/spec";
-import { resolvLines } from "./host.ts";
+import { hostResolver } from "./host.ts";
 import { parseAddress } from "./ipam/cidr.ts";
 import { bare, type Sandbox } from "./model.ts";
 
@@ -59,13 +59,11 @@ export interface ResolvConf {
  */
 export function resolvConf(sandbox: Sandbox, embedded: boolean, ipv6: boolean): ResolvConf {
   const own = sandbox.dns.length > 0;
-  const servers = own ? sandbox.dns : resolvLines("nameserver").map((line) => line.split(/\s+/)[0]!);
-  const search = sandbox.dnsSearch.length > 0 ? sandbox.dnsSearch : (resolvLines("search").at(-1) ?? "").split(/\s+/);
+  const host = hostResolver();
+  const servers = own ? sandbox.dns : host.servers;
+  const search = sandbox.dnsSearch.length > 0 ? sandbox.dnsSearch : host.search;
   const shown = search.filter((domain) => domain !== "" && domain !== ".");
-  const options =
-    sandbox.dnsOptions.length > 0
-      ? [...sandbox.dnsOptions]
-      : resolvLines("options").flatMap((line) => line.split(/\s+/));
+  const options = [...(sandbox.dnsOptions.length > 0 ? sandbox.dnsOptions : host.options)];
   const loopback = (address: string) => address.startsWith("127.") || address === "::1";
   const upstreams = servers.map((address) => ({ address, fromHost: !own || loopback(address) }));
   let lines: string[];

@@ -29,11 +29,6 @@ export class Host {
     return out;
   }
 
-  /** Name servers of the host that share its networks with containers. */
-  nameservers(): string[] {
-    return resolvLines("nameserver").map((line) => line.split(/\s+/)[0]!);
-  }
-
   /**
    * Deletes links without waiting. A link in a namespace goes with it, for which the kernel needs no help; those that are still
    * there after `delay` milliseconds (somebody keeps the namespace) are deleted by another thread, since a deletion
@@ -100,8 +95,14 @@ export class Host {
   }
 }
 
-/** Values of one keyword in the host's resolv.conf; systemd-resolved's stub is looked through. */
-export function resolvLines(keyword: string): string[] {
+/** The host's resolver settings; systemd-resolved's stub is looked through. */
+export interface HostResolver {
+  servers: string[];
+  search: string[];
+  options: string[];
+}
+
+export function hostResolver(): HostResolver {
   let text = "";
   try {
     text = readFileSync("/etc/resolv.conf", "utf8");
@@ -112,9 +113,12 @@ export function resolvLines(keyword: string): string[] {
   } catch {
     // Without one, or without systemd's, what was read so far is what there is.
   }
-  return text
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line.startsWith(keyword) && /^\s/.test(line.slice(keyword.length)))
-    .map((line) => line.slice(keyword.length).trim());
+  const out: HostResolver = { servers: [], search: [], options: [] };
+  for (const line of text.split("\n")) {
+    const [keyword, ...values] = line.trim().split(/\s+/);
+    if (keyword === "nameserver" && values[0] !== undefined) out.servers.push(values[0]);
+    if (keyword === "search") out.search = values;
+    if (keyword === "options") out.options.push(...values);
+  }
+  return out;
 }

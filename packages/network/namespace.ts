@@ -1,6 +1,9 @@
-import { close, inNetworkNamespace, isErrno, O, open, RouteNetlink } from "@gantry/sys";
+import { AF, close, inNetworkNamespace, isErrno, O, open, parseLink, type RouteBatch, RouteNetlink } from "@gantry/sys";
 import { bare, type Endpoint, prefixLength } from "./model.ts";
 import { endpointSysctls, setSysctl } from "./sysctl.ts";
+
+const MAIN_TABLE = 254;
+const UNICAST = 1;
 
 /** Which endpoint is the way out, for each family. */
 export interface Gateways {
@@ -10,34 +13,23 @@ export interface Gateways {
 
 /** A container's network namespace, open. Everything in here is synchronous and takes about half a millisecond. */
 export class Namespace {
-  private readonly netlink: RouteNetlink;
+  private socket: RouteNetlink | undefined;
 
-  private constructor(
-    readonly fd: number,
-    home: boolean,
-  ) {
-    this.netlink = home ? RouteNetlink.open() : RouteNetlink.openIn(fd);
-  }
+  private constructor(readonly fd: number) {}
 
   /** The namespace of a process; `null` where the process is gone. */
   static of(pid: number): Namespace | null {
-    let fd: number;
     try {
-      fd = open(`/proc/${pid}/ns/net`, O.RDONLY);
+      return new Namespace(open(`/proc/${pid}/ns/net`, O.RDONLY));
     } catch (error) {
       if (isErrno(error, "ENOENT", "ESRCH")) return null;
-      throw error;
-    }
-    try {
-      return new Namespace(fd, false);
-    } catch (error) {
-      close(fd);
       throw error;
     }
   }
 
   close(): void {
-    this.netlink.close();
+    this.socket?.close();
+    this.socket = undefined;
     close(this.fd);
   }
 
@@ -51,58 +43,51 @@ export class Namespace {
     for (let i = 0; ; i++) if (!names.has(`${prefix}${i}`)) return `${prefix}${i}`;
   }
 
-  /** Gives an interface that a driver just put here its sysctls and addresses, and sets it up. Loopback comes up along. */
-  configure(endpoint: Endpoint): void {
-    const name = endpoint.interfaceName;
-    const link = this.netlink.link(name);
-    if (link === null) throw new Error(`interface ${name} is not in the container's namespace`);
-    const sysctls = endpointSysctls(endpoint.settings.DriverOpts?.["com.docker.network.endpoint.sysctls"], name);
+  /**
+   * Gives interfaces that drivers just put here their sysctls and addresses, and sets them up with loopback; `gateways` where
+   * default routes are to be added too. One visit to the namespace and two round trips, however many there are.
+   */
+  configure(endpoints: Endpoint[], gateways?: Gateways): void {
     inNetworkNamespace(this.fd, () => {
-      // Else the kernel gives it a link-local address and starts talking about it.
-      if (endpoint.ipv6 === "") setSysctl(`ipv6/conf/${name}/disable_ipv6`, "1");
-      // Neighbours learn at once that the address has moved here.
-      setSysctl(`ipv4/conf/${name}/arp_notify`, "1");
-      for (const [path, value] of sysctls) setSysctl(path, value);
+      this.socket ??= RouteNetlink.open();
+      for (const endpoint of endpoints) {
+        const name = endpoint.interfaceName;
+        // Else the kernel gives it a link-local address and starts talking about it.
+        if (endpoint.ipv6 === "") setSysctl(`ipv6/conf/${name}/disable_ipv6`, "1");
+        // Neighbours learn at once that the address has moved here.
+        setSysctl(`ipv4/conf/${name}/arp_notify`, "1");
+        const option = endpoint.settings.DriverOpts?.["com.docker.network.endpoint.sysctls"];
+        for (const [path, value] of endpointSysctls(option, name)) setSysctl(path, value);
+      }
     });
-    const batch = this.netlink.batch();
-    for (const address of [endpoint.ipv4, endpoint.ipv6, ...endpoint.linkLocal]) {
-      if (address !== "") batch.addAddress(link.index, address);
-    }
-    batch.setLink("lo", { up: true }).setLink(link.index, { up: true });
-    for (const route of endpoint.routes ?? []) {
-      batch.addRoute({ ...route, link: link.index });
-    }
+    const find = this.netlink.batch();
+    for (const endpoint of endpoints) find.getLink(endpoint.interfaceName);
+    const indexes = this.netlink.run(find).map((answer) => parseLink(answer[0]!.payload).index);
+    const batch = this.netlink.batch().setLink("lo", { up: true });
+    endpoints.forEach((endpoint, i) => {
+      const link = indexes[i]!;
+      for (const address of [endpoint.ipv4, endpoint.ipv6, ...endpoint.linkLocal]) {
+        if (address !== "") batch.addAddress(link, address);
+      }
+      batch.setLink(link, { up: true });
+      for (const route of endpoint.routes ?? []) batch.addRoute({ ...route, link });
+    });
+    if (gateways !== undefined) addGateways(batch, gateways, (endpoint) => indexes[endpoints.indexOf(endpoint)]!);
     this.netlink.run(batch);
   }
 
-  /** Sets the default routes: removes those there are, adds those through the given endpoints. */
-  setGateways(gateways: Gateways, fresh = false): void {
+  /** Replaces the default routes by those through the given endpoints. */
+  setGateways(gateways: Gateways): void {
     const batch = this.netlink.batch();
-    if (!fresh) {
-      for (const family of [2, 10]) {
-        for (const route of this.netlink.routes(family)) {
-          const isDefault = route.destination === "0.0.0.0/0" || route.destination === "::/0";
-          if (isDefault && route.table === 254) {
-            const via = route.gateway === "" ? {} : { gateway: route.gateway };
-            batch.deleteRoute({ destination: route.destination, link: route.link, ...via });
-          }
-        }
+    for (const family of [AF.INET, AF.INET6]) {
+      for (const route of this.netlink.routes(family)) {
+        const isDefault = route.destination === "0.0.0.0/0" || route.destination === "::/0";
+        if (!isDefault || route.table !== MAIN_TABLE || route.type !== UNICAST) continue;
+        const via = route.gateway === "" ? {} : { gateway: route.gateway };
+        batch.deleteRoute({ destination: route.destination, link: route.link, ...via });
       }
     }
-    for (const [endpoint, destination] of [
-      [gateways.v4, "0.0.0.0/0"],
-      [gateways.v6, "::/0"],
-    ] as const) {
-      if (endpoint === undefined) continue;
-      const gateway = destination === "::/0" ? endpoint.gateway6 : endpoint.gateway4;
-      const link = this.netlink.link(endpoint.interfaceName)!;
-      const address = destination === "::/0" ? endpoint.ipv6 : endpoint.ipv4;
-      // A gateway outside the interface's own block (a /32, say) must first be made a neighbour.
-      if (prefixLength(address) >= (destination === "::/0" ? 127 : 31)) {
-        batch.addRoute({ destination: `${bare(gateway)}/${destination === "::/0" ? 128 : 32}`, link: link.index });
-      }
-      batch.addRoute({ destination, gateway: bare(gateway), link: link.index });
-    }
+    addGateways(batch, gateways, (endpoint) => this.netlink.link(endpoint.interfaceName)!.index);
     this.netlink.run(batch);
   }
 
@@ -116,5 +101,24 @@ export class Namespace {
 
   links() {
     return this.netlink.links(true);
+  }
+
+  private get netlink(): RouteNetlink {
+    this.socket ??= RouteNetlink.openIn(this.fd);
+    return this.socket;
+  }
+}
+
+function addGateways(batch: RouteBatch, gateways: Gateways, indexOf: (endpoint: Endpoint) => number): void {
+  for (const six of [false, true]) {
+    const endpoint = six ? gateways.v6 : gateways.v4;
+    if (endpoint === undefined) continue;
+    const link = indexOf(endpoint);
+    const gateway = bare(six ? endpoint.gateway6 : endpoint.gateway4);
+    // A gateway outside the interface's own block (a /32, say) must first be made a neighbour.
+    if (prefixLength(six ? endpoint.ipv6 : endpoint.ipv4) >= (six ? 127 : 31)) {
+      batch.addRoute({ destination: `${gateway}/${six ? 128 : 32}`, link });
+    }
+    batch.addRoute({ destination: six ? "::/0" : "0.0.0.0/0", gateway, link });
   }
 }

@@ -1,31 +1,11 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { NetworkController, SandboxRequest } from "./contract.ts";
+import type { NetworkController } from "./contract.ts";
 import { openNetwork } from "./open.ts";
+import { request } from "./testing/request.ts";
 import { reach, serve, World } from "./testing/world.ts";
 
 const root = process.getuid?.() === 0;
-
-export function request(containerId: string, more: Partial<SandboxRequest> = {}): SandboxRequest {
-  return {
-    containerId,
-    containerName: containerId,
-    hostname: containerId.slice(0, 12),
-    domainname: "",
-    networkMode: "bridge",
-    endpoints: {},
-    exposedPorts: [],
-    portBindings: {},
-    publishAll: false,
-    dns: [],
-    dnsSearch: [],
-    dnsOptions: [],
-    extraHosts: [],
-    links: [],
-    sysctls: {},
-    ...more,
-  };
-}
 
 describe.skipIf(!root)("a container on the default bridge", () => {
   let world: World;

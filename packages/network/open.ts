@@ -19,6 +19,7 @@ import { bare, type NetworkRecord } from "./model.ts";
 import { Networks, timestamp } from "./networks.ts";
 import { PortAllocator } from "./ports/allocator.ts";
 import { Publisher } from "./ports/publisher.ts";
+import { Relay } from "./relay/relay.ts";
 import type { Resolver } from "./resolver.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { NetworkStore } from "./store.ts";
@@ -88,7 +89,9 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   });
   const endpoints = new Endpoints(networks, addresses);
   const allocator = new PortAllocator();
-  const publisher = new Publisher(networks, firewall, allocator, options.ip ?? "", () => 0);
+  const relay = new Relay((address, port) => publisher.relayTarget("tcp", address, port));
+  if (firewall.enabled) relay.start();
+  const publisher: Publisher = new Publisher(networks, firewall, allocator, options.ip ?? "", () => relay.port);
   const listeners = new Set<(event: NetworkEvent) => void>();
   const sandboxes = new Sandboxes({
     store,
@@ -129,7 +132,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     allocator,
     resolver: options.resolver,
     listeners,
-    stop: [],
+    stop: [() => relay.stop()],
   });
 }
 

@@ -80,8 +80,7 @@ export class Sandboxes {
           count.set(prefix, index + 1);
           await this.attach(endpoint, namespace, `${prefix}${index}`);
         }
-        if (sandbox.endpoints.length === 0) namespace.loopbackUp();
-        namespace.setGateways(this.gateways(sandbox), true);
+        namespace.configure(sandbox.endpoints, this.gateways(sandbox));
         this.parts.publisher.apply(sandbox);
         await this.startResolver(sandbox, namespace);
       }
@@ -129,6 +128,7 @@ export class Sandboxes {
       if (namespace === null) throw systemError(`container ${containerId} is not running`);
       sandbox.endpoints.push(endpoint);
       await this.attach(endpoint, namespace, namespace.freeName(this.prefixOf(endpoint)));
+      namespace.configure([endpoint]);
       namespace.setGateways(this.gateways(sandbox));
       this.parts.publisher.apply(sandbox);
       await this.startResolver(sandbox, namespace);
@@ -240,7 +240,6 @@ export class Sandboxes {
     const network = this.parts.networks.get(endpoint.networkId);
     endpoint.interfaceName = interfaceName;
     await this.parts.networks.driver(network).attach(network, endpoint, namespace.fd);
-    namespace.configure(endpoint);
   }
 
   private prefixOf(endpoint: Endpoint): string {

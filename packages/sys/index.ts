@@ -10,6 +10,7 @@ export * from "./netlink.ts";
 export * from "./netlink-route.ts";
 export { type BridgePortFlags, type LinkKind, type LinkSettings, RouteBatch } from "./netlink-route-batch.ts";
 export type { AddressInfo, LinkInfo, LinkStats, NeighbourInfo, RouteInfo } from "./netlink-route-parse.ts";
+export { parseLink } from "./netlink-route-parse.ts";
 export * from "./nftables.ts";
 export * from "./nftables-elements.ts";
 export * from "./process.ts";

@@ -5,7 +5,7 @@ import { gatewayMode, hostBinding } from "../drivers/bridge.ts";
 import { openElement, portElement } from "../firewall/elements.ts";
 import type { Firewall } from "../firewall/firewall.ts";
 import { chooseGateways } from "../gateways.ts";
-import { bare, type Endpoint, type PublishedPort, type Sandbox } from "../model.ts";
+import { bare, type Endpoint, type Protocol, type PublishedPort, type Sandbox } from "../model.ts";
 import type { Networks } from "../networks.ts";
 import type { PortAllocator } from "./allocator.ts";
 import { parsePort, portWishes } from "./bindings.ts";
@@ -13,6 +13,8 @@ import { parsePort, portWishes } from "./bindings.ts";
 /** Publishes containers' ports: holds them on the host and leads them to wherever the container's way out is. */
 export class Publisher {
   private readonly elements = new Map<string, SetElement[]>();
+  /** Who is behind a relayed port, by "protocol/address/port" of the host. */
+  private readonly relayed = new Map<string, Sandbox>();
 
   constructor(
     private readonly networks: Networks,
@@ -81,11 +83,25 @@ export class Publisher {
   withdraw(sandbox: Sandbox): void {
     const present = this.elements.get(sandbox.containerId) ?? [];
     this.elements.delete(sandbox.containerId);
+    for (const port of sandbox.ports) this.relayed.delete(`${port.protocol}/${port.hostIp}/${port.hostPort}`);
     try {
       this.firewall.changePorts([], present);
     } finally {
       this.allocator.release(sandbox.ports);
     }
+  }
+
+  /** Where the relay is to carry a connection that was addressed to the host. */
+  relayTarget(protocol: Protocol, address: string, port: number): { address: string; port: number } | undefined {
+    const sandbox = this.relayed.get(`${protocol}/${address}/${port}`) ?? this.relayed.get(`${protocol}/::/${port}`);
+    if (sandbox === undefined) return undefined;
+    const { v4, v6 } = this.gateways(sandbox);
+    const endpoint = v6 ?? v4;
+    const published = sandbox.ports.find(
+      (one) => one.protocol === protocol && one.hostPort === port && (one.hostIp === "::" || one.hostIp === address),
+    );
+    if (endpoint === undefined || published === undefined) return undefined;
+    return { address: bare(v6 === undefined ? endpoint.ipv4 : endpoint.ipv6), port: published.containerPort };
   }
 
   /** The published ports that a removal names; bindings without a port mean all of that container port. */
@@ -122,8 +138,7 @@ export class Publisher {
     if (binding !== "" && binding !== "0.0.0.0") return [binding];
     const out: string[] = [];
     if (v4 !== undefined) out.push("0.0.0.0");
-    if ((v6 !== undefined || this.relayPort() !== 0) && binding === "" && existsSync("/proc/net/if_inet6"))
-      out.push("::");
+    if ((v6 !== undefined || this.relayPort() !== 0) && existsSync("/proc/net/if_inet6")) out.push("::");
     return out;
   }
 
@@ -155,6 +170,7 @@ export class Publisher {
         (endpoint === undefined || /^(?:::|::1)$/.test(port.hostIp))
       ) {
         out.push(portElement({ ...port, target: { proxy: relay } }));
+        this.relayed.set(`${port.protocol}/${port.hostIp}/${port.hostPort}`, sandbox);
       }
     }
     return out;
