@@ -70,6 +70,7 @@ class GantryBuilder implements Builder {
       });
     } finally {
       this.running--;
+      this.cache.flush();
       if (this.running === 0) this.limitCache();
     }
   }

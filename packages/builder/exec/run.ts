@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Runtime, StartError, type Task } from "@gantry/libcontainer";
 import type { NetworkController } from "@gantry/network";
 import { type Digest, GantryError, invalidParameter, type OciMount } from "@gantry/spec";
@@ -10,6 +10,7 @@ import type { ExecOp } from "../plan/vertex.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import { unmountAt } from "./overlay.ts";
 import { type MountInput, prepareMounts } from "./run-mounts.ts";
+import { removeFolder, sealOrRemove } from "./seal.ts";
 import { stepSpec } from "./spec.ts";
 import type { StepLog } from "./step-log.ts";
 import { makeStubLayer } from "./stubs.ts";
@@ -85,18 +86,25 @@ export class StepRunner {
       const stub = join(directory, "stub");
       if (mounts.points.length > 0 && makeStubLayer(stub, request.base.fd, mounts.points)) lower.unshift(stub);
       await this.execute(id, directory, secretDirectory, { ...container, lower }, mounts, request);
-      if (readdirSync(container.upper).length === 0) {
-        await layers.removeContainer(id);
-        return { layer: null, caches: mounts.caches };
-      }
-      return { layer: await layers.sealContainer(id), caches: mounts.caches };
+      return { layer: await sealOrRemove(layers, id, container.upper), caches: mounts.caches };
     } catch (error) {
-      await layers.removeContainer(id).catch(() => {});
+      await this.removeLayer(id);
       throw error;
     } finally {
       mounts?.release();
       rmSync(secretDirectory, { recursive: true, force: true });
       rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  private async removeLayer(id: string): Promise<void> {
+    const { layers } = this.options;
+    try {
+      const { upper } = layers.getContainer(id);
+      await layers.removeContainer(id);
+      removeFolder(dirname(upper));
+    } catch {
+      // There is none.
     }
   }
 
@@ -200,12 +208,12 @@ export class StepRunner {
 
   /** Removes what steps of a killed daemon left. */
   async recover(): Promise<void> {
-    const { directory, execDirectory, runtime, network, layers } = this.options;
+    const { directory, execDirectory, runtime, network } = this.options;
     for (const id of new Set([...readdirSync(directory), ...readdirSync(execDirectory)])) {
       const task = await runtime.find(id, join(execDirectory, id, "task"));
       if (task) await end(task);
       await network.release(id);
-      await layers.removeContainer(id).catch(() => {});
+      await this.removeLayer(id);
       const own = join(directory, id);
       for (const name of listDirectories(own)) if (name.startsWith("bind-")) unmountAt(join(own, name));
       rmSync(own, { recursive: true, force: true });

@@ -19,7 +19,7 @@ export function applyChanges(base: ImageRunConfig, changes: readonly string[]): 
   const file = parseFile(changes.join("\n"));
   for (const node of file.nodes) {
     const name = node.name.toLowerCase();
-    if (!ALLOWED.has(name)) throw invalidParameter(`${name} is not a valid change command`);
+    if (!ALLOWED.has(name)) throw invalidParameter(`${node.name} is not a valid change command`);
     const command = parseInstruction(node);
     const lookup = (variable: string) => {
       const pair = state.config.Env?.find((entry) => entry.startsWith(`${variable}=`));

@@ -42,6 +42,8 @@ const MAX_SMALL = 50_000;
  */
 export class BuildCache {
   private lease: Lease;
+  /** Keys used since the last flush: written in one go, for a commit for each would cost more than the look-up. */
+  private readonly used = new Set<string>();
   private readonly select;
   private readonly touch;
   private readonly insert;
@@ -70,7 +72,7 @@ export class BuildCache {
     const row = this.select.get(key);
     if (!row) return null;
     if (row.diff_id !== null && !this.storage.layers.has(row.diff_id)) return null;
-    this.touch.run(Date.now(), key);
+    this.used.add(key);
     return { diffId: row.diff_id, created: row.created };
   }
 
@@ -109,6 +111,7 @@ export class BuildCache {
   }
 
   records(): Row[] {
+    this.flush();
     return this.db.query<Row, []>("SELECT * FROM builder_cache ORDER BY created_ms, key").all();
   }
 
@@ -132,6 +135,16 @@ export class BuildCache {
     before.release();
   }
 
+  /** Writes down what was used. After each build. */
+  flush(): void {
+    if (this.used.size === 0) return;
+    const now = Date.now();
+    this.db.transaction(() => {
+      for (const key of this.used) this.touch.run(now, key);
+    })();
+    this.used.clear();
+  }
+
   /** Keeps the tables of small records from growing without end. */
   trim(): void {
     for (const table of ["builder_configs", "builder_sums"]) {
@@ -142,6 +155,7 @@ export class BuildCache {
   }
 
   close(): void {
+    this.flush();
     this.lease.release();
   }
 

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { readdirSync } from "node:fs";
 import { type Digest, GantryError, invalidParameter } from "@gantry/spec";
 import type { Layer, Storage } from "@gantry/storage";
 import { close } from "@gantry/sys";
@@ -7,6 +6,7 @@ import type { RunSettings } from "../contract.ts";
 import { isDirectoryBelow, performCopy, planCopy } from "../copy/copy.ts";
 import { UpperWriter } from "../copy/upper.ts";
 import type { StepRunner } from "../exec/run.ts";
+import { sealOrRemove } from "../exec/seal.ts";
 import type { MountInput } from "../exec/run-mounts.ts";
 import { StepLog } from "../exec/step-log.ts";
 import { PatternMatcher } from "../ignore/matcher.ts";
@@ -266,13 +266,11 @@ export class Solver {
     const { upper } = await layers.createContainer(id, below);
     try {
       await fill(id, upper);
-      if (readdirSync(upper).length > 0) return await layers.sealContainer(id);
+      return await sealOrRemove(layers, id, upper);
     } catch (error) {
       await layers.removeContainer(id).catch(() => {});
       throw error;
     }
-    await layers.removeContainer(id);
-    return null;
   }
 
   private async cached(
