@@ -1,5 +1,5 @@
 /** Dockerfile → plan → solver with a content-addressed cache, and the classic `/build` on top. */
-export { applyChanges } from "./changes.ts";
+export { applyChanges } from "./plan/changes.ts";
 export { openBuilder } from "./builder.ts";
 export { errorMessage } from "./classic/messages.ts";
 export * from "./contract.ts";
