@@ -4,6 +4,7 @@ import {
   invalidParameter,
   type Reference,
   type SearchResult,
+  systemError,
   unauthorized,
 } from "@gantry/spec";
 import type { Storage } from "@gantry/storage";
@@ -12,7 +13,7 @@ import type { Credentials } from "./auth/credentials.ts";
 import type { RegistryConfig } from "./config.ts";
 import { type Endpoint, HostBook } from "./endpoints.ts";
 import { finalError, pullError } from "./errors.ts";
-import { RegistryError, responseFailure } from "./failure.ts";
+import { RegistryError } from "./failure.ts";
 import { Limiter } from "./limiter.ts";
 import type { Manifest } from "./manifest.ts";
 import { backoffOf, type PulledImage, type PullOptions, pullImage } from "./pull.ts";
@@ -106,22 +107,27 @@ class Client implements Distribution {
   }
 
   inspect(reference: Reference, options: AccessOptions = {}): Promise<DistributionInspect> {
-    return this.#read(reference, options, async (repository, fetching) => {
-      const manifest = await fetchManifest(repository, wanted(reference), reference.path, fetching);
-      const { mediaType, digest, size } = manifest.descriptor;
-      const Descriptor = { mediaType, digest, size };
-      if (manifest.kind === "index") {
-        const platforms = manifest.index.manifests.flatMap(({ platform }) => (platform ? [platform] : []));
-        return { Descriptor, Platforms: platforms };
-      }
-      const bytes = await fetchSmallBlob(repository, manifest.image.config, MAX_CONFIG, fetching);
-      const {
-        architecture = "",
-        os = "",
-        variant,
-      } = JSON.parse(new TextDecoder().decode(bytes)) as Partial<ImageConfig>;
-      return { Descriptor, Platforms: [{ architecture, os, ...(variant ? { variant } : {}) }] };
-    });
+    return this.#read(
+      reference,
+      options,
+      async (repository, fetching) => {
+        const manifest = await fetchManifest(repository, wanted(reference), reference.path, fetching);
+        const { mediaType, digest, size } = manifest.descriptor;
+        const Descriptor = { mediaType, digest, size };
+        if (manifest.kind === "index") {
+          const platforms = manifest.index.manifests.flatMap(({ platform }) => (platform ? [platform] : []));
+          return { Descriptor, Platforms: platforms };
+        }
+        const bytes = await fetchSmallBlob(repository, manifest.image.config, MAX_CONFIG, fetching);
+        const {
+          architecture = "",
+          os = "",
+          variant,
+        } = JSON.parse(new TextDecoder().decode(bytes)) as Partial<ImageConfig>;
+        return { Descriptor, Platforms: [{ architecture, os, ...(variant ? { variant } : {}) }] };
+      },
+      finalError,
+    );
   }
 
   async login(registry: string, credentials: Credentials, signal?: AbortSignal): Promise<string | undefined> {
@@ -130,18 +136,22 @@ class Client implements Distribution {
     const authorizer = (at: Endpoint) =>
       new Authorizer(this.#transport, this.#hosts, new TokenBook(), at, credentials, true);
     const repository = new Repository(this.#transport, this.#hosts, authorizer, endpoint!, "", "");
-    const where = `Get ${JSON.stringify(repository.url(""))}`;
+    let response: Response;
     try {
-      const response = await repository.send("", { signal });
-      if (response.status !== 200) throw await responseFailure(response);
+      response = await repository.send("", { signal });
       await response.body?.cancel();
     } catch (error) {
       const final = finalError(error);
       if (!(final instanceof RegistryError)) throw final;
-      const message = `${where}: ${final.message}`;
+      // The token server's word on the credentials.
+      const message = `Get ${JSON.stringify(repository.url(""))}: ${final.message}`;
       throw final.statusCode === 401
         ? unauthorized(message, final)
         : new RegistryError(final.statusCode, final.code, message);
+    }
+    if (response.status !== 200) {
+      const reason = response.status === 401 ? "401 Unauthorized" : String(response.status);
+      throw systemError(`login attempt to ${repository.url("")} failed with status: ${reason}`);
     }
     return repository.refreshToken;
   }
@@ -174,6 +184,7 @@ class Client implements Distribution {
     reference: Reference,
     options: AccessOptions,
     work: (repository: Repository, fetching: Fetching) => Promise<T>,
+    wording: (error: unknown, reference: Reference) => Error = pullError,
   ): Promise<T> {
     const config = this.#limits();
     const fetching = { signal: options.signal, backoff: backoffOf(config), stall: config.stallTimeout };
@@ -186,7 +197,7 @@ class Client implements Distribution {
         failure = error;
       }
     }
-    throw pullError(failure, reference);
+    throw wording(failure, reference);
   }
 }
 

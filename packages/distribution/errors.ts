@@ -23,7 +23,8 @@ export function pullError(error: unknown, reference: Reference): Error {
     case "NAME_UNKNOWN":
       return say(final, `repository ${name} not found`);
     default:
-      return final;
+      // No 401 either, for the reason given at noBasicAuth.
+      return final.statusCode === 401 ? systemError(final.message, final) : final;
   }
 }
 

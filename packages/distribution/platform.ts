@@ -21,6 +21,8 @@ const KNOWN = new Set(
 );
 const SYSTEMS = new Set(["linux", "windows", "darwin", "freebsd", "macos"]);
 const COMPONENT = /^[A-Za-z0-9_.-]+$/;
+/** An operating system may carry its version and features: `windows(10.0.17763+feature)`. */
+const SYSTEM = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$/;
 
 /** The platform of this machine, normalized. */
 export function hostPlatform(): Platform {
@@ -31,20 +33,26 @@ export function hostPlatform(): Platform {
 /** Reads `os`, `arch`, `os/arch` or `os/arch/variant`; what is left out is this machine's. Throws invalidParameter. */
 export function parsePlatform(text: string, host: Platform = hostPlatform()): Platform {
   const parts = text.split("/");
-  const bad = parts.find((part) => !COMPONENT.test(part));
-  if (bad !== undefined) {
+  for (const [i, part] of parts.entries()) {
+    const pattern = i === 0 ? SYSTEM : COMPONENT;
+    if (pattern.test(part)) continue;
+    const what = i === 0 ? "OS component" : "component";
+    const rule = i === 0 ? "OSAndVersion specifier component" : "platform specifier component";
     throw invalidParameter(
-      `${JSON.stringify(bad)} is an invalid component of ${JSON.stringify(text)}: platform specifier component must match ${JSON.stringify("^[A-Za-z0-9_.-]+$")}`,
+      `${JSON.stringify(part)} is an invalid ${what} of ${JSON.stringify(text)}: ${rule} must match ${JSON.stringify(pattern.source)}: invalid argument`,
     );
   }
-  const [first = "", second = "", third] = parts.map((part) => part.toLowerCase());
-  if (parts.length > 3) throw invalidParameter(`${JSON.stringify(text)}: cannot parse platform specifier`);
+  const [first = "", second = "", third] = parts.map((part) => part.replace(/\(.*$/, "").toLowerCase());
+  if (parts.length > 3)
+    throw invalidParameter(`${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`);
   if (parts.length === 1) {
     if (SYSTEMS.has(first)) return normalizePlatform({ ...host, os: first });
     if (KNOWN.has(first)) return normalizePlatform({ os: host.os, architecture: first });
-    throw invalidParameter(`${JSON.stringify(text)}: unknown operating system or architecture`);
+    throw invalidParameter(`${JSON.stringify(text)}: unknown operating system or architecture: invalid argument`);
   }
-  return normalizePlatform({ os: first, architecture: second, variant: third });
+  const platform = normalizePlatform({ os: first, architecture: second, variant: third });
+  // Asked for in so many words, it is repeated in so many words; matching makes no difference.
+  return third === "v8" && platform.architecture === "arm64" ? { ...platform, variant: third } : platform;
 }
 
 /** One spelling for each platform: `linux/aarch64/v8` becomes `linux/arm64`, `arm` gets `v7`. */

@@ -35,6 +35,8 @@ export interface PullOptions {
   emit?: Emit;
   /** Holds what is brought in until the caller has recorded it. */
   lease: Lease;
+  /** Whether this image (by its config's digest) is here already, so that its layers need no look. */
+  known?: (id: Digest) => boolean;
 }
 
 /** What a pull brought: its layers are unpacked, its config and manifests in the content store. */
@@ -84,7 +86,9 @@ export async function pullImage(room: PullRoom, reference: Reference, options: P
   const diffIds = readDiffIds(config, image.layers);
   for (const digest of [first.descriptor.digest, manifest.descriptor.digest, image.config.digest])
     options.lease.add(digest);
-  await bringLayers(room, repositories, image.layers, diffIds, options, emit);
+  if (!options.known?.(image.config.digest)) {
+    await bringLayers(room, repositories, image.layers, diffIds, options, emit);
+  }
 
   const index = first.kind === "index" ? first : undefined;
   return { digest: first.descriptor.digest, index, manifest, config };

@@ -63,7 +63,8 @@ export async function pushImage(
   const config = JSON.parse(new TextDecoder().decode(image.config)) as ImageConfig;
   const diffIds = config.rootfs.diff_ids ?? [];
   const original = await originalManifest(room.storage, image.manifest, diffIds.length);
-  const unique = [...new Set(diffIds)];
+  // Topmost first, as Docker lists them.
+  const unique = [...new Set(diffIds)].reverse();
   for (const diffId of unique) emit(step(shortDigest(diffId), "Preparing"));
   const abort = new AbortController();
   const onAbort = () => abort.abort(options.signal?.reason);

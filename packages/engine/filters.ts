@@ -85,7 +85,7 @@ export class Filters {
     const isTrue = values.some((value) => value === "1" || value === "true");
     const isFalse = values.some((value) => value === "0" || value === "false");
     if (isTrue === isFalse || values.length > 2) {
-      throw invalidParameter(`invalid filter '${key}=${JSON.stringify(values)}'`);
+      throw invalidParameter(`invalid filter '${key}=[${values.join(" ")}]'`);
     }
     return isTrue;
   }

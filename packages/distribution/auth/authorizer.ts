@@ -87,7 +87,7 @@ export class Authorizer {
       challenges.find((c) => c.scheme === "basic");
     if (!challenge || this.#credentials?.registryToken) return undefined;
     if (challenge.scheme === "basic") {
-      if (!this.#credentials?.username) throw noBasicAuth();
+      if (!this.#credentials?.username) throw noBasicAuth(response.url || this.#origin);
       const header = basicAuthorization(this.#credentials);
       if (header === sent) return undefined;
       this.#book.keepChallenge(this.#origin, challenge);

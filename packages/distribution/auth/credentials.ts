@@ -1,4 +1,4 @@
-import { type GantryError, invalidParameter, unauthorized } from "@gantry/spec";
+import { type GantryError, invalidParameter, systemError } from "@gantry/spec";
 
 /** What may be shown to a registry: Docker's AuthConfig, as clients send it in `X-Registry-Auth`. */
 export interface Credentials {
@@ -73,8 +73,12 @@ export function basicAuthorization(credentials: Credentials): string {
   );
 }
 
-/** What Docker says where a registry wants credentials and there are none. */
-export const noBasicAuth = (): GantryError => unauthorized("no basic auth credentials");
+/**
+ * What Docker says where a registry wants credentials and there are none. No 401: clients would take that for the
+ * engine's own wish to see credentials, and ask the user.
+ */
+export const noBasicAuth = (url: string): GantryError =>
+  systemError(`Get ${JSON.stringify(url)}: no basic auth credentials`);
 
 function decodeJson(header: string, name: string): Record<string, unknown> {
   if (header.length > MAX_HEADER) throw invalidParameter(`invalid ${name} header: too long`);

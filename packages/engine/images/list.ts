@@ -35,7 +35,7 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
       continue;
     }
     const summary: ImageSummary = {
-      Containers: options.containers ? room.containersUsing(image.id).length : -1,
+      Containers: options.containers || options.sharedSize ? room.containersUsing(image.id).length : -1,
       Created: Math.floor(createdMs(image) / 1000),
       Id: image.id,
       Labels: image.config.config?.Labels ?? null,

@@ -7,10 +7,11 @@ import {
   platformRank,
 } from "@gantry/distribution";
 import {
+  type Digest,
   familiarName,
   familiarString,
+  forbidden,
   type ImageConfig,
-  invalidParameter,
   isDigest,
   parseReference,
   type Reference,
@@ -44,12 +45,13 @@ export async function pull(room: ImageRoom, request: PullRequest, emit: Emit): P
   if (!reference.tag && !reference.digest) {
     const tags = await room.distribution.tags(reference, { credentials, signal: request.signal });
     let updated = false;
-    for (const tag of tags) updated = (await pullOne(room, withTag(reference, tag), wanted, emit)) || updated;
+    for (const tag of tags) updated = (await pullOne(room, withTag(reference, tag), wanted, emit)).updated || updated;
     emit({ status: status(updated, familiarName(reference)) });
     return;
   }
-  const updated = await pullOne(room, reference, wanted, emit);
+  const { updated, image } = await pullOne(room, reference, wanted, emit);
   emit({ status: status(updated, familiarString(reference)) });
+  if (request.platform) warnOfPlatform(image.config, parsePlatform(request.platform), reference, emit);
 }
 
 function status(updated: boolean, name: string): string {
@@ -65,30 +67,31 @@ function pullReference(request: PullRequest): Reference {
   } else if (!request.all) {
     reference = withDefaultTag(given);
   }
-  if (reference.path === "scratch" || referencePathIsScratch(reference))
-    throw invalidParameter("'scratch' is a reserved name");
+  if (reference.domain === "docker.io" && reference.path === "library/scratch")
+    throw forbidden("'scratch' is a reserved name");
   return reference;
 }
 
-function referencePathIsScratch(reference: Reference): boolean {
-  return reference.domain === "docker.io" && reference.path === "library/scratch";
-}
-
-/** Returns whether anything is new under this name. */
-async function pullOne(room: ImageRoom, reference: Reference, request: PullRequest, emit: Emit): Promise<boolean> {
+/** Also returns whether anything is new under this name. */
+async function pullOne(
+  room: ImageRoom,
+  reference: Reference,
+  request: PullRequest,
+  emit: Emit,
+): Promise<{ updated: boolean; image: StoredImage }> {
   const { storage } = room;
   const platform = request.platform ? parsePlatform(request.platform) : undefined;
   const lease = storage.lease();
   try {
     const { credentials, signal } = request;
-    const pulled = await room.distribution.pull(reference, { credentials, platform, signal, emit, lease });
+    const known = (id: Digest) => storage.images.get(id) !== null;
+    const pulled = await room.distribution.pull(reference, { credentials, platform, signal, emit, lease, known });
     const image = await record(room, pulled);
     const canonical = familiarString(withDigest(reference, pulled.digest));
     const updated = name(room, image, reference, canonical);
     emit({ status: `Digest: ${pulled.digest}` });
-    if (platform) warnOfPlatform(image.config, platform, reference, emit);
     imageEvent(room, "pull", image, familiarString(reference), familiarName(reference));
-    return updated;
+    return { updated, image };
   } finally {
     lease.release();
   }

@@ -24,9 +24,8 @@ export interface PushRequest {
 /** Pushes one tag, or all tags that a repository has here. Throws notFound in Docker's words where there is none. */
 export async function push(room: ImageRoom, request: PushRequest, emit: Emit): Promise<void> {
   const given = parseReference(request.image);
-  const references = request.all && !request.tag ? allTags(room, given) : [oneTag(given, request.tag)];
-  for (const reference of references) find(room, reference);
   emit(pushGreeting(given));
+  const references = request.all && !request.tag ? allTags(room, given) : [oneTag(given, request.tag)];
   for (const reference of references) await pushOne(room, reference, request, emit);
 }
 

@@ -133,8 +133,9 @@ function removeImage(
   if (above) removeImage(room, above, records, { force: false, prune: true, quiet: true });
 }
 
-/** Chain IDs of the layers that no other image has, topmost first. */
+/** Chain IDs of the layers that no other image and no container has, topmost first. */
 function layersOnlyIn(room: ImageRoom, image: StoredImage): Digest[] {
+  if (room.containersUsing(image.id).length > 0) return [];
   const others = new Set<Digest>();
   for (const other of room.storage.images.list()) {
     if (other.id !== image.id) for (const id of chainIds(other.config.rootfs.diff_ids)) others.add(id);
