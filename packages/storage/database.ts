@@ -20,6 +20,8 @@ const STEPS = [
   CREATE INDEX storage_names_id ON storage_names (id);
   CREATE TABLE storage_digests (name TEXT PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
   CREATE INDEX storage_digests_id ON storage_digests (id);
+  CREATE TABLE storage_unsynced (kind TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (kind, digest)) WITHOUT ROWID;
+  CREATE TABLE storage_boot (boot TEXT NOT NULL);
   CREATE TABLE storage_volumes (
     name TEXT PRIMARY KEY, created TEXT NOT NULL, labels TEXT NOT NULL, driver_opts TEXT NOT NULL
   ) WITHOUT ROWID;

@@ -10,6 +10,7 @@ export { TarParser, type TarSink } from "./archive/parser.ts";
 export { removeAt } from "./archive/remove.ts";
 export { Inflater } from "./archive/source.ts";
 export * from "./contract.ts";
+export { copyUp } from "./copy-up.ts";
 export { importRootfs } from "./images/import.ts";
 export { OVERLAY_OPTIONS } from "./layers/mount.ts";
 export { closeWorkers, openStorage, type StorageOptions } from "./storage.ts";

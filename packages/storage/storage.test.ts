@@ -23,7 +23,8 @@ export function tarOf(...members: (MemberHeader & { content?: string | Uint8Arra
   return new Uint8Array(Buffer.concat([...parts, TRAILER]));
 }
 const streamOf = (bytes: Uint8Array) => new Response(bytes as Uint8Array<ArrayBuffer>).body!;
-const bytesOf = async (stream: ReadableStream<Uint8Array>) => new Uint8Array(await new Response(stream).arrayBuffer());
+const bytesOf = (stream: ReadableStream<Uint8Array>): Promise<Uint8Array> =>
+  Bun.readableStreamToBytes(stream) as Promise<Uint8Array>;
 const sha256 = (bytes: Uint8Array): Digest => `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
 
 const rootfs = tarOf(

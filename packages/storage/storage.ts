@@ -4,6 +4,7 @@ import { workers } from "./archive/workers.ts";
 import { Content } from "./content/store.ts";
 import type { Storage } from "./contract.ts";
 import { migrate } from "./database.ts";
+import { Durability } from "./durability.ts";
 import { referencedBlobs } from "./images/references.ts";
 import { Images } from "./images/store.ts";
 import { Layers } from "./layers/store.ts";
@@ -24,8 +25,9 @@ export function openStorage({ root, db }: StorageOptions): Storage & { settled()
   migrate(db);
   const leases = new Leases();
   const trash = new Trash(`${root}/trash`);
-  const content = new Content(`${root}/content`, db, leases);
-  const layers = new Layers(root, db, content, leases, trash);
+  const durability = new Durability(root, db);
+  const content = new Content(`${root}/content`, db, leases, durability);
+  const layers = new Layers(root, db, content, leases, trash, durability);
   const images = new Images(db, content, layers, leases);
   const volumes = new Volumes(root, db, trash);
   return {
@@ -37,6 +39,12 @@ export function openStorage({ root, db }: StorageOptions): Storage & { settled()
       content.recover();
       await layers.recover();
       volumes.recover();
+      for (const { kind, digest } of durability.suspects()) {
+        if (kind === "blob" && !(await content.verify(digest))) content.delete(digest);
+        if (kind === "layer" && layers.has(digest) && !(await layers.verify(digest))) layers.delete(digest);
+      }
+      images.recover();
+      durability.checked();
     },
     async collect() {
       const used = layers.usedByContainers();

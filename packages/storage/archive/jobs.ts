@@ -1,5 +1,5 @@
 import { GantryError } from "@gantry/spec";
-import { close, O, open, SysError } from "@gantry/sys";
+import { close, O, open, SysError, syncfs } from "@gantry/sys";
 import { copyUp } from "./copy-up.ts";
 import { type ExtractOptions, Extractor, type ExtractResult } from "./extractor.ts";
 import { Packer, type PackOptions } from "./packer.ts";
@@ -95,6 +95,16 @@ export const jobs = {
       throw error;
     }
     writer.end();
+  },
+
+  /** Waits until all that was written to the file system of `path` is on disk. */
+  sync(job: { path: string }): void {
+    const fd = open(job.path, O.RDONLY | O.DIRECTORY);
+    try {
+      syncfs(fd);
+    } finally {
+      close(fd);
+    }
   },
 
   seal,

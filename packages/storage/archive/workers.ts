@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { type ErrorKind, GantryError, unavailable } from "@gantry/spec";
+import { workerUrl } from "@gantry/sys";
 import type { JobKind, Jobs } from "./jobs.ts";
 
 /** How long an idle worker is kept, in milliseconds. A new one takes 5 ms. */
@@ -84,7 +85,7 @@ export class Workers {
   }
 
   private spawn(): Slot {
-    return { worker: new Worker(new URL("./worker.ts", import.meta.url).href), timer: null };
+    return { worker: new Worker(workerUrl("packages/storage/archive/worker.ts"), { smol: true }), timer: null };
   }
 
   private park(slot: Slot): void {

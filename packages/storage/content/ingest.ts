@@ -5,7 +5,6 @@ import type { Ingest } from "../contract.ts";
 
 interface Host {
   commit(path: string, digest: Digest, size: number): void;
-  exists(digest: Digest): boolean;
   closed(): void;
 }
 
@@ -15,10 +14,10 @@ const BATCH = 1 << 20;
 /** One download on its way to a blob: appended to a file, hashed while written; on a resume the old part is hashed first. */
 export class FileIngest implements Ingest {
   private hash = new Bun.CryptoHasher("sha256");
-  /** Only what is asked for at commit; nearly never used, so computed from the file then. */
   private pending: Uint8Array[] = [];
   private pendingBytes = 0;
   private written = 0;
+  private tail: Promise<void> = Promise.resolve();
   private open = true;
 
   private constructor(
@@ -61,8 +60,6 @@ export class FileIngest implements Ingest {
       if (expected !== null && digest !== expected) {
         throw invalidParameter(`unexpected commit digest ${digest}, expected ${expected}: failed precondition`);
       }
-      // One sync a blob, on the thread pool; skipped where the blob is there already.
-      if (!this.host.exists(digest)) await this.file.datasync();
       await this.end();
       this.host.commit(this.path, digest, this.written);
       return digest;
@@ -108,18 +105,25 @@ export class FileIngest implements Ingest {
     this.check();
   }
 
-  private async flushPending(): Promise<void> {
+  /** One after the other, also where the caller does not wait for a write before the next. */
+  private flushPending(): Promise<void> {
+    const next = this.tail.then(() => this.append());
+    this.tail = next.catch(() => {});
+    return next;
+  }
+
+  private async append(): Promise<void> {
     if (this.pendingBytes === 0) return;
     const batch = this.pending;
     this.pending = [];
     this.pendingBytes = 0;
     const bytes = batch.length === 1 ? batch[0]! : Buffer.concat(batch);
-    // Appended whole before the hash counts it: a failed write leaves both where they were or the ingest unusable.
-    this.written += bytes.length;
     for (let done = 0; done < bytes.length; ) {
-      done += (await this.file.write(bytes, done, bytes.length - done)).bytesWritten;
+      const { bytesWritten } = await this.file.write(bytes, done, bytes.length - done);
+      this.hash.update(bytes.subarray(done, done + bytesWritten));
+      this.written += bytesWritten;
+      done += bytesWritten;
     }
-    this.hash.update(bytes);
   }
 
   private async hashExisting(): Promise<void> {

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from
 import { open as openFile } from "node:fs/promises";
 import { type Digest, digestAlgorithm, digestHex, invalidParameter, isDigest, notFound } from "@gantry/spec";
 import type { ContentStore, Ingest } from "../contract.ts";
+import type { Durability } from "../durability.ts";
 import type { Leases } from "../leases.ts";
 import { FileIngest } from "./ingest.ts";
 
@@ -20,6 +21,7 @@ export class Content implements ContentStore {
     readonly root: string,
     private readonly db: Database,
     private readonly leases: Leases,
+    private readonly durability: Durability,
   ) {
     for (const folder of ["blobs/sha256", "blobs/sha512", "ingest"])
       mkdirSync(`${root}/${folder}`, { recursive: true, mode: 0o700 });
@@ -63,7 +65,6 @@ export class Content implements ContentStore {
     const file = await openFile(temporary, "wx", 0o600);
     try {
       await file.writeFile(bytes);
-      await file.datasync();
     } finally {
       await file.close();
     }
@@ -78,7 +79,6 @@ export class Content implements ContentStore {
     try {
       return await FileIngest.open(`${this.root}/ingest/${name}`, {
         commit: (path, digest, size) => this.adopt(path, digest, size),
-        exists: (digest) => this.has(digest),
         closed: () => this.ingests.delete(name),
       });
     } catch (error) {
@@ -95,10 +95,28 @@ export class Content implements ContentStore {
   /** Takes a finished file of the same file system as a blob. Its digest was computed by the caller. */
   adopt(path: string, digest: Digest, size: number): void {
     const place = this.place(digest);
-    if (this.selectSize.get(digest)) rmSync(path, { force: true });
-    else renameSync(path, place);
-    this.insert.run(digest, size);
+    if (this.selectSize.get(digest)) {
+      rmSync(path, { force: true });
+    } else {
+      renameSync(path, place);
+      this.db.transaction(() => {
+        this.insert.run(digest, size);
+        this.durability.note("blob", digest);
+      })();
+    }
     this.leases.note(digest);
+  }
+
+  /** Whether a blob's bytes are what its digest says (reads all of it). */
+  async verify(digest: Digest): Promise<boolean> {
+    if (!this.selectSize.get(digest)) return false;
+    const hash = new Bun.CryptoHasher(digestAlgorithm(digest));
+    try {
+      for await (const chunk of Bun.file(this.place(digest)).stream()) hash.update(chunk);
+    } catch {
+      return false;
+    }
+    return hash.digest("hex") === digestHex(digest);
   }
 
   /** A path for a blob on its way, to be given to `adopt`. */

@@ -244,7 +244,9 @@ async function register(stores: Stores, members: Members, candidate: Candidate):
     diffIds.push(await layerOf(stores, members.layers.get(name), wanted?.[i], name, i, candidate.blobs?.[i]));
   }
   const config = typeof candidate.config === "function" ? candidate.config(diffIds) : candidate.config;
-  const { manifest } = candidate;
+  // A manifest is worth keeping where all it names is kept; Docker's `save` writes ones for uncompressed layers.
+  const whole = candidate.blobs?.every(({ digest }) => stores.content.has(digest));
+  const manifest = whole ? candidate.manifest : undefined;
   const image = await stores.images.create(config, { manifest: manifest?.descriptor, manifestBytes: manifest?.bytes });
   for (const tag of tags) stores.images.tag(image.id, tag);
   return { id: image.id, tags };

@@ -173,6 +173,20 @@ export class Images implements ImageStore {
     return save({ content: this.content, layers: this.layers, images: this }, references, options);
   }
 
+  /** Drops images whose layers did not survive: what is listed can be run. The config's blob is made anew from its row. */
+  recover(): void {
+    for (const row of this.db.query<Row, []>("SELECT * FROM storage_images").all()) {
+      let whole: boolean;
+      try {
+        whole = parseConfig(Buffer.from(row.config)).rootfs.diff_ids.every((diffId) => this.layers.has(diffId));
+      } catch {
+        whole = false;
+      }
+      if (!whole) this.delete(row.id);
+      else if (!this.content.has(row.id)) void this.content.put(Buffer.from(row.config));
+    }
+  }
+
   private byPrefix(text: string): Digest | null {
     if (!isImageIdPrefix(text)) return null;
     const prefix = text.startsWith("sha256:") ? text : `sha256:${text}`;

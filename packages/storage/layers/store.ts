@@ -10,6 +10,7 @@ import type { UnpackResult } from "../archive/unpack.ts";
 import { workers } from "../archive/workers.ts";
 import type { Content } from "../content/store.ts";
 import type { Change, ContainerLayer, Layer, LayerStore, RootView, UnpackOptions } from "../contract.ts";
+import type { Durability } from "../durability.ts";
 import type { Leases } from "../leases.ts";
 import { changes } from "./changes.ts";
 import { Containers } from "./containers.ts";
@@ -47,6 +48,7 @@ export class Layers implements LayerStore {
     private readonly content: Content,
     private readonly leases: Leases,
     private readonly trash: Trash,
+    private readonly durability: Durability,
   ) {
     this.directory = `${root}/layers`;
     mkdirSync(this.directory, { recursive: true, mode: 0o710 });
@@ -245,6 +247,16 @@ export class Layers implements LayerStore {
       .map(({ digest }) => digest);
   }
 
+  /** Whether the layer still gives the tar it is named after (reads all of it). */
+  async verify(diffId: Digest): Promise<boolean> {
+    try {
+      for await (const _ of this.tar(diffId));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Deletes a layer; its files go in the background. Returns its size in bytes. */
   delete(diffId: Digest): number {
     const { size } = this.row(diffId);
@@ -374,7 +386,10 @@ export class Layers implements LayerStore {
     if (existsSync(place)) this.trash.discard(place);
     renameSync(temporary, place);
     const described = result.rootDescribed ? 1 : 0;
-    this.insert.run(diffId, result.size, result.tarSize, result.tarFrom, described, Date.now());
+    this.db.transaction(() => {
+      this.insert.run(diffId, result.size, result.tarSize, result.tarFrom, described, Date.now());
+      this.durability.note("layer", diffId);
+    })();
     this.leases.note(diffId);
   }
 }
