@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { randomUUID } from "node:crypto";
+import { openBuilder } from "@gantry/builder";
 import { openDistribution } from "@gantry/distribution";
 import { applyRestartPolicies, type Engine, openDatabase, openEngine, shutdownEngine } from "@gantry/engine";
 import { openRuntime, type Runtime } from "@gantry/libcontainer";
@@ -9,6 +10,7 @@ import { closeWorkers, openStorage } from "@gantry/storage";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { Images } from "@gantry/engine";
 import { type Listening, listenTcp, listenUnix, type TlsOptions } from "./http/index.ts";
+import { buildPull } from "./routes/build-pull.ts";
 import { apiHandler } from "./server.ts";
 
 /** A running daemon. */
@@ -60,7 +62,20 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
           .map((container) => ({ id: container.id, running: container.running })),
       later: (what, work) => engine.later(what, work),
     });
-    const handler = apiHandler({ engine, images, distribution, config });
+    const builder = openBuilder({
+      storage,
+      runtime: engine.runtime("gantry"),
+      network,
+      pullImage: buildPull(images),
+      db: database,
+      root: `${settings.dataRoot}/builder`,
+      execRoot: `${settings.execRoot}/builds`,
+      cgroupParent: settings.cgroupParent || "gantry",
+      dns: { servers: settings.dns, search: settings.dnsSearch, options: settings.dnsOptions },
+      onTag: (id, name) => engine.events.emit("image", "tag", id, { name }),
+    });
+    await builder.recover();
+    const handler = apiHandler({ engine, images, distribution, builder, config });
     for (const host of config.hosts) listening.push(listen(host, handler, config));
     engine.later("restart policies", applyRestartPolicies(engine));
     for (const warning of config.warnings) engine.log("warn", warning);
@@ -73,6 +88,7 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
         stopped ??= (async () => {
           for (const one of listening) one.close();
           await shutdownEngine(engine);
+          builder.close();
           await storage.settled();
           for (const one of listening) one.close(true);
           closeWorkers();

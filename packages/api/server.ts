@@ -1,9 +1,11 @@
+import type { Builder } from "@gantry/builder";
 import type { Distribution } from "@gantry/distribution";
 import type { Engine, Images } from "@gantry/engine";
 import { messageOf, statusOf } from "@gantry/spec";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { type Exchange, type Handler, MAX_API, Router } from "./http/index.ts";
 import { attachRoutes } from "./routes/attach.ts";
+import { buildRoutes } from "./routes/build.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { distributionRoutes } from "./routes/distribution.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -18,12 +20,13 @@ export interface ApiParts {
   engine: Engine;
   images: Images;
   distribution: Distribution;
+  builder: Builder;
   config: DaemonConfig;
 }
 
 /** The whole API as a handler of exchanges. */
 export function apiHandler(parts: ApiParts): Handler {
-  const { engine, images, distribution } = parts;
+  const { engine, images, distribution, builder } = parts;
   const router = new Router();
   router.add([
     ...pingRoutes(),
@@ -34,6 +37,7 @@ export function apiHandler(parts: ApiParts): Handler {
     ...eventRoutes(engine),
     ...systemRoutes(parts),
     ...imageRoutes(images),
+    ...buildRoutes(builder),
     ...distributionRoutes(images, distribution),
   ]);
   const common = {

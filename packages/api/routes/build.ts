@@ -1,0 +1,146 @@
+import { type Builder, type BuildSource, type CacheRecord, errorMessage } from "@gantry/builder";
+import { Filters } from "@gantry/engine";
+import { type BuildCache, GantryError, invalidParameter, messageOf } from "@gantry/spec";
+import { Type } from "@sinclair/typebox";
+import { type Context, type ResponseStream, type Route, route } from "../http/index.ts";
+import { type BuildQuery, BuildQuery as BuildQuerySchema, buildRequest } from "./build-options.ts";
+
+const text = Type.Optional(Type.String());
+const flag = Type.Optional(Type.Boolean());
+const number = Type.Optional(Type.Integer());
+
+/** `/build`: the classic builder's endpoint, its cache's pruning, and cancelling. */
+export function buildRoutes(builder: Builder): Route[] {
+  const running = new Map<string, AbortController>();
+  return [
+    route("POST", "/build", { query: BuildQuerySchema }, (context) => build(builder, context, running)),
+    route("POST", "/build/cancel", { query: Type.Object({ id: text }) }, (context) => {
+      const { id } = context.query;
+      if (!id) throw invalidParameter("build ID not provided");
+      running.get(id)?.abort(new GantryError("cancelled", "build cancelled"));
+      context.empty(204);
+    }),
+    route(
+      "POST",
+      "/build/prune",
+      {
+        query: Type.Object({
+          all: flag,
+          filters: text,
+          "keep-storage": number,
+          "reserved-space": number,
+          "max-used-space": number,
+          "min-free-space": number,
+        }),
+      },
+      async (context) => {
+        const { query } = context;
+        const keep = query["reserved-space"] || query["keep-storage"] || query["max-used-space"] || 0;
+        const { deleted, reclaimed } = await builder.prune({
+          all: query.all ?? false,
+          keep,
+          ...pruneFilters(query.filters),
+        });
+        context.json({ CachesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed });
+      },
+    ),
+  ];
+}
+
+async function build(
+  builder: Builder,
+  context: Context<BuildQuery, undefined>,
+  running: Map<string, AbortController>,
+): Promise<void> {
+  const request = buildRequest(context.query);
+  const { remote, buildid: buildId } = context.query;
+  if (remote === "client-session") {
+    throw invalidParameter(
+      "experimental session with v1 builder is no longer supported, use builder version v2 (BuildKit) instead",
+    );
+  }
+  const source: BuildSource = remote ? { type: "remote", url: remote } : { type: "tar", stream: context.exchange.body };
+  const cancel = new AbortController();
+  if (buildId) running.set(buildId, cancel);
+  const signal = AbortSignal.any([context.signal, cancel.signal]);
+
+  let stream: ResponseStream | null = null;
+  const held: object[] = [];
+  const send = (message: object) => {
+    stream ??= context.stream();
+    return stream.json(message);
+  };
+  try {
+    const id = await builder.build(
+      { ...request, source, auth: registryConfig(context.header("x-registry-config")), signal },
+      {
+        message: (message) => {
+          // Clients before API 1.30 do not know this kind.
+          if (context.api < 30 && "aux" in message) return;
+          if (!request.quiet) return send(message);
+          held.push(message);
+        },
+      },
+    );
+    if (request.quiet) send({ stream: `${id}\n` });
+  } catch (error) {
+    // Quiet or not, what led to a failure is shown.
+    for (const message of held) send(message);
+    if (!stream) throw error instanceof GantryError ? error : new GantryError("system", messageOf(error), { cause: error });
+    await send(errorMessage(error));
+  } finally {
+    if (buildId) running.delete(buildId);
+    (stream as ResponseStream | null)?.end();
+  }
+}
+
+/** Credentials by registry. As Docker, unreadable ones count as none. */
+function registryConfig(header: string): Record<string, unknown> | undefined {
+  if (header === "") return undefined;
+  try {
+    const value: unknown = JSON.parse(Buffer.from(header, "base64url").toString("utf8"));
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function pruneFilters(json: string | undefined): { olderThan?: number; ids?: string[]; types?: string[] } {
+  const filters = Filters.parse(json);
+  const result: { olderThan?: number; ids?: string[]; types?: string[] } = {};
+  const [until] = [...filters.get("until"), ...filters.get("unused-for")];
+  if (until) result.olderThan = age(until);
+  const ids = filters.get("id");
+  if (ids.length > 0) result.ids = ids;
+  const types = filters.get("type");
+  if (types.length > 0) result.types = types;
+  return result;
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Milliseconds since a moment that is given as a Go duration, or as a date. */
+function age(text: string): number {
+  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
+    return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
+  }
+  const moment = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text);
+  if (Number.isNaN(moment)) throw invalidParameter(`invalid until filter value: ${JSON.stringify(text)}`);
+  return Math.max(0, Date.now() - moment);
+}
+
+/** A cache record as `system df` shows it. */
+export function toBuildCache(record: CacheRecord): BuildCache {
+  return {
+    ID: record.id.slice(0, 25),
+    ...(record.parents.length > 0 ? { Parents: record.parents.map((id) => id.slice(0, 25)) } : {}),
+    Type: record.type,
+    Description: record.description,
+    InUse: record.inUse,
+    Shared: record.shared,
+    Size: record.size,
+    CreatedAt: new Date(record.createdAt).toISOString(),
+    LastUsedAt: new Date(record.lastUsedAt).toISOString(),
+    UsageCount: record.usageCount,
+  };
+}
