@@ -1,8 +1,9 @@
 import { type Credentials, decodeRegistryAuth } from "@gantry/distribution";
 import { Filters, type Images, importMessage, openUrl } from "@gantry/engine";
-import { type ImageSummary, invalidParameter } from "@gantry/spec";
+import { invalidParameter } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Context, type Route, route } from "../http/index.ts";
+import { inspectFor, listEntryFor } from "./images-versions.ts";
 import { progressStream } from "./progress.ts";
 
 const text = Type.Optional(Type.String());
@@ -25,7 +26,7 @@ export function imageRoutes(images: Images): Route[] {
           sharedSize: query["shared-size"],
           manifests: query.manifests && context.api >= 47,
         });
-        context.json(list.map((image) => forVersion(image, context.api)));
+        context.json(list.map((image) => listEntryFor(image, context.api)));
       },
     ),
     route(
@@ -74,7 +75,8 @@ export function imageRoutes(images: Images): Route[] {
     ),
     route("GET", "/images/{name:.*}/json", { query: query({ manifests: flag, platform: text }) }, async (context) => {
       const { manifests } = context.query;
-      context.json(await images.inspect(nameOf(context), { manifests: manifests && context.api >= 48 }));
+      const image = await images.inspect(nameOf(context), { manifests: manifests && context.api >= 48 });
+      context.json(inspectFor(image, context.api));
     }),
     route("GET", "/images/{name:.*}/history", {}, (context) => {
       context.json(images.history(nameOf(context)));
@@ -171,15 +173,4 @@ function onePlatform(values: string[] | undefined): string | undefined {
     // Falls through to the refusal.
   }
   throw invalidParameter("failed to parse platform");
-}
-
-/** What older clients expect of a list entry. */
-function forVersion(image: ImageSummary, api: number): ImageSummary {
-  if (api >= 44) return image;
-  const old: ImageSummary = { ...image, VirtualSize: image.Size };
-  if (api < 43 && image.RepoTags.length === 0 && image.RepoDigests.length === 0) {
-    old.RepoTags = ["<none>:<none>"];
-    old.RepoDigests = ["<none>@<none>"];
-  }
-  return old;
 }

@@ -1,0 +1,48 @@
+import type { ImageInspect, ImageSummary } from "@gantry/spec";
+
+/** What older API versions expect in a list entry of images. */
+export function listEntryFor(image: ImageSummary, api: number): ImageSummary {
+  if (api >= 44) return image;
+  const old: ImageSummary = { ...image, VirtualSize: image.Size };
+  if (api < 43 && image.RepoTags.length === 0 && image.RepoDigests.length === 0) {
+    old.RepoTags = ["<none>:<none>"];
+    old.RepoDigests = ["<none>@<none>"];
+  }
+  return old;
+}
+
+/** Fields of a container's configuration that images' configurations once had too (up to API 1.49). */
+const CONTAINER_FIELDS = {
+  Hostname: "",
+  Domainname: "",
+  AttachStdin: false,
+  AttachStdout: false,
+  AttachStderr: false,
+  Tty: false,
+  OpenStdin: false,
+  StdinOnce: false,
+  Image: "",
+};
+/** Fields that are there, empty, up to API 1.51. */
+const EMPTY_FIELDS = {
+  User: "",
+  Env: null,
+  Cmd: null,
+  Volumes: null,
+  WorkingDir: "",
+  Entrypoint: null,
+  OnBuild: null,
+  Labels: null,
+};
+
+/** What API versions expect of an image's inspect. */
+export function inspectFor(image: ImageInspect, api: number): Record<string, unknown> {
+  const out: Record<string, unknown> = { ...image };
+  if (api >= 52) return out;
+  const given = Object.fromEntries(Object.entries(image.Config ?? {}).filter(([, value]) => value !== undefined));
+  out["Config"] = { ...(api < 50 ? CONTAINER_FIELDS : {}), ...EMPTY_FIELDS, ...given };
+  if (api < 45) out["ContainerConfig"] = { ...CONTAINER_FIELDS, ...EMPTY_FIELDS };
+  if (api < 44) out["VirtualSize"] = image.Size;
+  if (api < 48) delete out["Descriptor"];
+  return out;
+}
