@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { conflict, type Digest, invalidParameter, notFound } from "@gantry/spec";
 import type { ContainerLayer } from "../contract.ts";
 import type { Trash } from "./trash.ts";
@@ -9,7 +9,6 @@ interface Lookup {
   init: string;
   /** The unpacked directory. Throws notFound. */
   dir(diffId: Digest): string;
-  rootDescribed(diffId: Digest): boolean;
 }
 
 interface Row {
@@ -47,15 +46,8 @@ export class Containers {
     for (const path of [upper, work]) if (existsSync(path)) this.trash.discard(path);
     mkdirSync(upper, { mode: 0o755 });
     mkdirSync(work, { mode: 0o700 });
-    // The upper directory's owner and mode are what the container sees at `/`.
-    const rooted = diffIds.findLast((diffId) => this.lookup.rootDescribed(diffId));
-    if (rooted) {
-      const { uid, gid, mode } = statSync(this.lookup.dir(rooted));
-      chownSync(upper, uid, gid);
-      chmodSync(upper, mode & 0o7777);
-    } else {
-      chmodSync(upper, 0o755);
-    }
+    // What the container sees at `/`: with Docker always this, whatever the image's own root entry says.
+    chmodSync(upper, 0o755);
     this.insert.run(id, JSON.stringify(diffIds));
     return { lower, upper, work };
   }

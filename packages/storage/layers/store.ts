@@ -58,7 +58,6 @@ export class Layers implements LayerStore {
     this.containers = new Containers(`${root}/containers`, db, this.trash, {
       init,
       dir: (diffId) => this.row(diffId) && this.dir(diffId),
-      rootDescribed: (diffId) => this.row(diffId).root_described !== 0,
     });
   }
 
