@@ -119,9 +119,10 @@ export interface LayerStore {
   sealContainer(id: string): Promise<Layer>;
   /**
    * A view of the whole root file system as a detached mount (fsopen/fsmount; nothing appears in any mount table).
-   * The descriptor is for openat2(RESOLVE_IN_ROOT); `close` unmounts.
+   * The descriptor is for openat2(RESOLVE_IN_ROOT); `close` unmounts. A running container's is only taken `readonly`
+   * (it shows what is there now, without locking anything).
    */
-  view(id: string): Promise<RootView>;
+  view(id: string, options?: { readonly?: boolean }): Promise<RootView>;
   /** The same, read-only, for an image's layers. */
   viewImage(diffIds: Digest[]): Promise<RootView>;
 }

@@ -220,8 +220,10 @@ export class Layers implements LayerStore {
     }
   }
 
-  async view(id: string): Promise<RootView> {
+  async view(id: string, options: { readonly?: boolean } = {}): Promise<RootView> {
     const { lower, upper, work } = this.containers.get(id);
+    // Read-only, the writable layer is just the topmost lower one: right beside a running container's own mount.
+    if (options.readonly === true) return mountOverlay([upper, ...lower]);
     return mountOverlay(lower, { upper, work });
   }
 
