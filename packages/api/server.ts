@@ -6,14 +6,18 @@ import type { DaemonConfig } from "./daemon-config.ts";
 import { type Exchange, type Handler, MAX_API, Router } from "./http/index.ts";
 import { attachRoutes } from "./routes/attach.ts";
 import { buildRoutes } from "./routes/build.ts";
+import { containerFileRoutes } from "./routes/container-files.ts";
+import { containerWatchRoutes } from "./routes/container-watch.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { distributionRoutes } from "./routes/distribution.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { logRoutes } from "./routes/logs.ts";
+import { networkRoutes } from "./routes/networks.ts";
 import { pingRoutes } from "./routes/ping.ts";
 import { systemRoutes } from "./routes/system.ts";
+import { volumeRoutes } from "./routes/volumes.ts";
 import { VERSION } from "./version.ts";
 
 export interface ApiParts {
@@ -31,11 +35,15 @@ export function apiHandler(parts: ApiParts): Handler {
   router.add([
     ...pingRoutes(),
     ...containerRoutes(engine),
+    ...containerFileRoutes(engine, images),
+    ...containerWatchRoutes(engine),
     ...attachRoutes(engine),
     ...logRoutes(engine),
     ...execRoutes(engine),
     ...eventRoutes(engine),
     ...systemRoutes(parts),
+    ...volumeRoutes(engine),
+    ...networkRoutes(engine),
     ...imageRoutes(images),
     ...buildRoutes(builder),
     ...distributionRoutes(images, distribution),

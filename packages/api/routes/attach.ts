@@ -1,53 +1,56 @@
 import { attachContainer, type Container, type Engine, formatEntry, parseDetachKeys, readLogs } from "@gantry/engine";
-import { Type } from "@sinclair/typebox";
-import { type Route, route } from "../http/index.ts";
+import { type Static, Type } from "@sinclair/typebox";
+import { type Context, type Route, route, WebSocketStream } from "../http/index.ts";
 import { frame } from "./frames.ts";
-import { pump, streamType } from "./stdio.ts";
+import { type Client, pump, streamType } from "./stdio.ts";
 
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
 
-/** POST /containers/{id}/attach: a container's stdio over the hijacked connection. */
+const query = Type.Object({ detachKeys: text, logs: flag, stream: flag, stdin: flag, stdout: flag, stderr: flag });
+
+/** POST /containers/{id}/attach: a container's stdio over the hijacked connection; and the same over a WebSocket. */
 export function attachRoutes(engine: Engine): Route[] {
   return [
-    route(
-      "POST",
-      "/containers/{name}/attach",
-      {
-        query: Type.Object({ detachKeys: text, logs: flag, stream: flag, stdin: flag, stdout: flag, stderr: flag }),
-      },
-      async (context) => {
-        const { detachKeys = "", logs, stream, stdin, stdout, stderr } = context.query;
-        const container = engine.containers.get(context.params["name"] as string);
-        parseDetachKeys(detachKeys);
-        const { Tty: tty, StdinOnce: once } = container.record.config;
-        const request = { stdin: stdin === true, stdout: stdout === true, stderr: stderr === true };
-        // Asked for before the answer goes out: from here on no output is missed.
-        const attaching = stream === true ? attachContainer(container, request) : Promise.resolve(null);
-        attaching.catch(() => {});
-        const client = context.hijack(streamType(tty === true, context.api));
-        container.emit("attach");
-        if (logs === true) await replayLogs(container, request, tty === true, (bytes) => client.write(bytes), context.signal);
-        let attached: Awaited<typeof attaching>;
-        try {
-          attached = await attaching;
-        } catch {
-          attached = null;
-        }
-        if (attached === null || client.closed) {
-          attached?.close();
-          client.close();
-          return;
-        }
-        await pump(client, attached, {
-          stdin: request.stdin,
-          closeStdin: once === true && tty !== true,
-          detachKeys: tty === true && request.stdin ? detachKeys : null,
-          onDetach: () => container.emit("detach"),
-        });
-      },
-    ),
+    route("POST", "/containers/{name}/attach", { query }, async (context) => {
+      const container = engine.containers.get(context.params["name"] as string);
+      const tty = container.record.config.Tty === true;
+      await attach(container, context, tty, () => context.hijack(streamType(tty, context.api)));
+    }),
+    route("GET", "/containers/{name}/attach/ws", { query }, async (context) => {
+      const container = engine.containers.get(context.params["name"] as string);
+      await attach(container, context, container.record.config.Tty === true, () => WebSocketStream.accept(context.exchange));
+    }),
   ];
+}
+
+async function attach(
+  container: Container,
+  context: Pick<Context<Static<typeof query>>, "query" | "signal">,
+  tty: boolean,
+  open: () => Client,
+): Promise<void> {
+  const { detachKeys = "", logs, stream, stdin, stdout, stderr } = context.query;
+  parseDetachKeys(detachKeys);
+  const request = { stdin: stdin === true, stdout: stdout === true, stderr: stderr === true };
+  // Asked for before the answer goes out: from here on no output is missed.
+  const attaching = stream === true ? attachContainer(container, request) : Promise.resolve(null);
+  attaching.catch(() => {});
+  const client = open();
+  container.emit("attach");
+  if (logs === true) await replayLogs(container, request, tty, (bytes) => client.write(bytes), context.signal);
+  const attached = await attaching.catch(() => null);
+  if (attached === null || client.closed) {
+    attached?.close();
+    client.close();
+    return;
+  }
+  await pump(client, attached, {
+    stdin: request.stdin,
+    closeStdin: container.record.config.StdinOnce === true && !tty,
+    detachKeys: tty && request.stdin ? detachKeys : null,
+    onDetach: () => container.emit("detach"),
+  });
 }
 
 /** Sends what was logged so far, in the form of the live stream. */

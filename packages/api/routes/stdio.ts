@@ -1,6 +1,14 @@
 import type { AttachStream } from "@gantry/libcontainer";
 import { DetachWatcher, parseDetachKeys } from "@gantry/engine";
-import type { Hijacked } from "../http/index.ts";
+
+/** The client's side: a hijacked connection or a WebSocket. */
+export interface Client {
+  readonly closed: boolean;
+  read(): Promise<Uint8Array | null>;
+  write(bytes: Uint8Array): Promise<void> | undefined;
+  close(): void;
+  whenClosed(listener: () => void): void;
+}
 
 export const RAW_STREAM = "application/vnd.docker.raw-stream";
 export const MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream";
@@ -20,7 +28,7 @@ export interface PumpOptions {
 }
 
 /** Carries bytes between a client and a process until its output ends, or the client goes, or detaches. */
-export async function pump(client: Hijacked, stream: AttachStream, options: PumpOptions): Promise<void> {
+export async function pump(client: Client, stream: AttachStream, options: PumpOptions): Promise<void> {
   client.whenClosed(() => stream.close());
   if (options.stdin) void pumpInput(client, stream, options);
   try {
@@ -36,7 +44,7 @@ export async function pump(client: Hijacked, stream: AttachStream, options: Pump
   client.close();
 }
 
-async function pumpInput(client: Hijacked, stream: AttachStream, options: PumpOptions): Promise<void> {
+async function pumpInput(client: Client, stream: AttachStream, options: PumpOptions): Promise<void> {
   const watcher = options.detachKeys === null ? null : new DetachWatcher(parseDetachKeys(options.detachKeys));
   try {
     for (let chunk = await client.read(); chunk !== null; chunk = await client.read()) {

@@ -1,8 +1,10 @@
 import { arch, release } from "node:os";
 import type { SystemVersion } from "@gantry/spec";
+import { Type } from "@sinclair/typebox";
 import { MAX_API, MIN_API, type Route, route } from "../http/index.ts";
 import type { ApiParts } from "../server.ts";
 import { VERSION } from "../version.ts";
+import { diskUsage } from "./disk-usage.ts";
 import { systemInfo } from "./info.ts";
 
 const ARCH = arch() === "arm64" ? "arm64" : "amd64";
@@ -46,5 +48,14 @@ export function systemRoutes(parts: ApiParts): Route[] {
       context.json(version);
     }),
     route("GET", "/info", {}, async (context) => context.json(await systemInfo(parts))),
+    route(
+      "GET",
+      "/system/df",
+      { query: Type.Object({ type: Type.Optional(Type.Array(Type.String())), verbose: Type.Optional(Type.Boolean()) }) },
+      async (context) => {
+        const { type = [], verbose = false } = context.query;
+        context.json(await diskUsage(parts, { types: type, api: context.api, verbose }));
+      },
+    ),
   ];
 }

@@ -1,0 +1,64 @@
+import { Filters, listContainers, volumeUsage } from "@gantry/engine";
+import { type DiskUsage, invalidParameter } from "@gantry/spec";
+import type { ApiParts } from "../server.ts";
+
+const TYPES = ["container", "image", "volume", "build-cache"];
+
+/** The answer of GET /system/df: lists up to API 1.51, sums (and lists on demand) from 1.52 on. */
+export async function diskUsage(
+  { engine, images }: ApiParts,
+  options: { types: string[]; api: number; verbose: boolean },
+): Promise<DiskUsage> {
+  for (const type of options.types) if (!TYPES.includes(type)) throw invalidParameter(`unknown object type: ${type}`);
+  const wants = (type: string) => options.types.length === 0 || options.types.includes(type);
+  const [image, containers, volumes] = await Promise.all([
+    wants("image") ? images.usage(new Filters()) : null,
+    wants("container") ? listContainers(engine, { all: true, limit: 0, size: true, filters: new Filters() }) : null,
+    wants("volume") ? volumeUsage(engine) : null,
+  ]);
+  const result: DiskUsage = {};
+  if (options.api < 52) {
+    result.LayersSize = image?.LayersSize ?? 0;
+    result.Images = image?.Images ?? null;
+    result.Containers = containers;
+    result.Volumes = volumes;
+    result.BuildCache = wants("build-cache") ? [] : null;
+    return result;
+  }
+  const sum = (numbers: number[]) => numbers.reduce((total, number) => total + Math.max(0, number), 0);
+  if (image !== null) {
+    const used = image.Images.filter((one) => one.Containers > 0);
+    const usedSize = sum(used.map((one) => one.Size));
+    result.ImageUsage = {
+      ActiveCount: used.length,
+      TotalCount: image.Images.length,
+      TotalSize: image.LayersSize,
+      Reclaimable: Math.max(0, image.LayersSize - usedSize),
+      ...(options.verbose ? { Items: image.Images } : {}),
+    };
+  }
+  if (containers !== null) {
+    const active = containers.filter(({ State }) => State === "running" || State === "paused" || State === "restarting");
+    const total = sum(containers.map((one) => one.SizeRw ?? 0));
+    result.ContainerUsage = {
+      ActiveCount: active.length,
+      TotalCount: containers.length,
+      TotalSize: total,
+      Reclaimable: total - sum(active.map((one) => one.SizeRw ?? 0)),
+      ...(options.verbose ? { Items: containers } : {}),
+    };
+  }
+  if (volumes !== null) {
+    const active = volumes.filter((volume) => (volume.UsageData?.RefCount ?? 0) > 0);
+    const total = sum(volumes.map((volume) => volume.UsageData?.Size ?? 0));
+    result.VolumeUsage = {
+      ActiveCount: active.length,
+      TotalCount: volumes.length,
+      TotalSize: total,
+      Reclaimable: total - sum(active.map((volume) => volume.UsageData?.Size ?? 0)),
+      ...(options.verbose ? { Items: volumes } : {}),
+    };
+  }
+  if (wants("build-cache")) result.BuildCacheUsage = { ActiveCount: 0, TotalCount: 0, TotalSize: 0, Reclaimable: 0 };
+  return result;
+}

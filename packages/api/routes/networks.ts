@@ -1,0 +1,48 @@
+import { connectNetwork, createNetwork, disconnectNetwork, type Engine, Filters, listNetworks, pruneNetworks } from "@gantry/engine";
+import { NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest, notFound } from "@gantry/spec";
+import { Type } from "@sinclair/typebox";
+import { type Route, route } from "../http/index.ts";
+
+const flag = Type.Optional(Type.Boolean());
+const text = Type.Optional(Type.String());
+
+/** /networks. */
+export function networkRoutes(engine: Engine): Route[] {
+  const list = (filters: string | undefined, api: number) =>
+    listNetworks(engine, Filters.parse(filters)).map((network) => {
+      const { Containers: _, Services: _s, Status: _t, ...summary } = network;
+      return api >= 52 ? summary : { ...summary, Containers: {} };
+    });
+  return [
+    route("GET", "/networks", { query: Type.Object({ filters: text }) }, (context) => {
+      context.json(list(context.query.filters, context.api));
+    }),
+    route("GET", "/networks/{id}", { query: Type.Object({ verbose: flag, scope: text }) }, (context) => {
+      const network = engine.network.resolve(context.params["id"] as string);
+      const { scope } = context.query;
+      if (scope && scope !== network.Scope) throw notFound(`network ${context.params["id"]} not found`);
+      context.json(network);
+    }),
+    route("POST", "/networks/create", { body: NetworkCreateRequest, bodyName: "CreateRequest" }, async (context) => {
+      const { id, warning } = await createNetwork(engine, context.body);
+      context.json({ Id: id, Warning: warning }, 201);
+    }),
+    route("POST", "/networks/prune", { query: Type.Object({ filters: text }) }, async (context) => {
+      context.json(await pruneNetworks(engine, Filters.parse(context.query.filters)));
+    }),
+    route("POST", "/networks/{id}/connect", { body: NetworkConnectRequest, bodyName: "ConnectRequest" }, async (context) => {
+      const { Container, EndpointConfig } = context.body;
+      await connectNetwork(engine, context.params["id"] as string, Container ?? "", EndpointConfig ?? {});
+      context.empty(200);
+    }),
+    route("POST", "/networks/{id}/disconnect", { body: NetworkDisconnectRequest, bodyName: "DisconnectRequest" }, async (context) => {
+      const { Container, Force } = context.body;
+      await disconnectNetwork(engine, context.params["id"] as string, Container ?? "", Force === true);
+      context.empty(200);
+    }),
+    route("DELETE", "/networks/{id}", {}, async (context) => {
+      await engine.network.remove(context.params["id"] as string);
+      context.empty();
+    }),
+  ];
+}

@@ -1,0 +1,87 @@
+import { conflict, type ContainerConfigRequest, type Digest, type ImageRunConfig } from "@gantry/spec";
+import { mergeImageConfig, normaliseConfig } from "../config/container-config.ts";
+import type { Engine } from "../engine.ts";
+import type { Images } from "../images/index.ts";
+import type { Container } from "./container.ts";
+
+export interface CommitOptions {
+  repository: string;
+  tag: string;
+  author: string;
+  comment: string;
+  changes: string[];
+  /** Pause it meanwhile, so that the files agree with each other. */
+  pause: boolean;
+  /** Overrides of the container's configuration. */
+  config: ContainerConfigRequest | undefined;
+}
+
+/** Makes an image of a container's present content. Returns the image's ID. */
+export async function commitContainer(
+  engine: Engine,
+  images: Images,
+  container: Container,
+  options: CommitOptions,
+): Promise<Digest> {
+  if (container.removing || container.removed) {
+    throw conflict(`You cannot commit container ${container.id} which is being removed`);
+  }
+  const { record, task } = container;
+  const paused = options.pause && task !== null && container.state.status === "running";
+  if (paused) await task.pause();
+  let layer: Awaited<ReturnType<typeof engine.storage.layers.commitContainer>> | null = null;
+  const lease = engine.storage.lease();
+  try {
+    try {
+      const changes = await engine.storage.layers.changes(container.id);
+      layer = changes.length === 0 ? null : await engine.storage.layers.commitContainer(container.id);
+      if (layer !== null) lease.add(layer.diffId);
+    } finally {
+      if (paused) await task.resume().catch(() => {});
+    }
+    const config = normaliseConfig(options.config ?? {});
+    mergeImageConfig(config, record.config as ImageRunConfig);
+    const { Hostname: _h, Domainname: _d, AttachStdin: _a, AttachStdout: _b, AttachStderr: _c, ...kept } = config;
+    const id = await images.commit({
+      ...(record.imageId === "" ? {} : { parent: record.imageId }),
+      layer,
+      config: runConfig(kept),
+      createdBy: [record.path, ...record.args].join(" "),
+      containerId: record.id,
+      author: options.author,
+      comment: options.comment,
+      repository: options.repository,
+      tag: options.tag,
+      changes: options.changes,
+    });
+    container.emit("commit", { comment: options.comment, imageID: id, imageRef: options.repository === "" ? "" : `${options.repository}:${options.tag || "latest"}` });
+    return id;
+  } finally {
+    lease.release();
+  }
+}
+
+/** The part of a container's configuration that images have. */
+function runConfig(config: ReturnType<typeof normaliseConfig>): ImageRunConfig {
+  const result: Record<string, unknown> = {};
+  for (const key of [
+    "User",
+    "ExposedPorts",
+    "Env",
+    "Entrypoint",
+    "Cmd",
+    "Volumes",
+    "WorkingDir",
+    "Labels",
+    "StopSignal",
+    "StopTimeout",
+    "ArgsEscaped",
+    "Healthcheck",
+    "OnBuild",
+    "Shell",
+  ] as const) {
+    const value = config[key];
+    if (value !== undefined && value !== null) result[key] = value;
+  }
+  return result as ImageRunConfig;
+}

@@ -1,0 +1,124 @@
+import {
+  type EndpointSettings,
+  forbidden,
+  invalidParameter,
+  messageOf,
+  type NetworkCreateRequest,
+  type NetworkInspect,
+  notFound,
+} from "@gantry/spec";
+import type { Engine } from "../engine.ts";
+import type { Filters } from "../filters.ts";
+import { parseTimestamp, parseTime } from "../time.ts";
+
+const PREDEFINED = new Set(["bridge", "host", "none"]);
+const KEYS = ["dangling", "driver", "id", "label", "name", "scope", "type"];
+
+/** The networks that pass the filters; containers in them are left out (inspect has them). */
+export function listNetworks(engine: Engine, filters: Filters): NetworkInspect[] {
+  filters.allow(...KEYS);
+  for (const type of filters.get("type")) {
+    if (type !== "builtin" && type !== "custom") throw invalidParameter(`invalid filter: 'type'='${type}'`);
+  }
+  const dangling = filters.has("dangling") ? filters.bool("dangling", false) : null;
+  return engine.network.list().filter((network) => {
+    const builtin = PREDEFINED.has(network.Name);
+    return (
+      filters.exact("driver", network.Driver) &&
+      filters.match("name", network.Name) &&
+      (!filters.has("id") || filters.get("id").some((id) => network.Id.startsWith(id))) &&
+      filters.exact("scope", network.Scope) &&
+      filters.labels("label", network.Labels) &&
+      (!filters.has("type") || filters.exact("type", builtin ? "builtin" : "custom")) &&
+      (dangling === null || (!builtin && Object.keys(network.Containers ?? {}).length === 0) === dangling)
+    );
+  });
+}
+
+export function createNetwork(engine: Engine, request: NetworkCreateRequest): Promise<{ id: string; warning: string }> {
+  return engine.network.create(request);
+}
+
+/** Joins a container to a network; one that does not run joins when it is started. */
+export async function connectNetwork(
+  engine: Engine,
+  networkName: string,
+  containerName: string,
+  settings: EndpointSettings,
+): Promise<void> {
+  const network = engine.network.resolve(networkName);
+  const container = engine.containers.get(containerName);
+  const mode = container.record.hostConfig.NetworkMode ?? "";
+  if (mode === "host" || network.Name === "host") {
+    throw invalidParameter("cannot connect container to host network - container must be created in host network mode");
+  }
+  if (mode.startsWith("container:")) {
+    throw invalidParameter("container sharing network namespace with another container or host cannot be connected to any other network");
+  }
+  await container.lock.run(async () => {
+    if (container.running) await engine.network.connect(container.id, network.Id, settings);
+    const endpoints = { ...container.record.endpoints };
+    if (network.Name !== "none") delete endpoints["none"];
+    endpoints[network.Name] = settings;
+    container.record.endpoints = endpoints;
+    if (mode === "none") container.record.hostConfig.NetworkMode = network.Name;
+    container.save();
+  });
+}
+
+export async function disconnectNetwork(
+  engine: Engine,
+  networkName: string,
+  containerName: string,
+  force: boolean,
+): Promise<void> {
+  const network = engine.network.resolve(networkName);
+  const container = engine.containers.find(containerName);
+  if (container === null) {
+    if (!force) throw notFound(`No such container: ${containerName}`);
+    await engine.network.disconnect(containerName, network.Id, true);
+    return;
+  }
+  const mode = container.record.hostConfig.NetworkMode ?? "";
+  if (mode === "host" && network.Name === "host") {
+    throw forbidden("container cannot be disconnected from host network - container must be created in host network mode");
+  }
+  await container.lock.run(async () => {
+    const key = Object.keys(container.record.endpoints).find((name) => name === network.Name || network.Id.startsWith(name));
+    if (container.running) await engine.network.disconnect(container.id, network.Id, force);
+    else if (key === undefined && !force) {
+      throw forbidden(`container ${container.id} is not connected to network ${network.Name}`);
+    }
+    if (key !== undefined) {
+      const endpoints = { ...container.record.endpoints };
+      delete endpoints[key];
+      container.record.endpoints = endpoints;
+      if (mode === network.Name || network.Id.startsWith(mode)) {
+        container.record.hostConfig.NetworkMode = Object.keys(endpoints)[0] ?? "none";
+      }
+      container.save();
+    }
+  });
+}
+
+/** Removes networks without containers. */
+export async function pruneNetworks(engine: Engine, filters: Filters): Promise<{ NetworksDeleted: string[] }> {
+  filters.allow("until", "label", "label!");
+  const until = filters.has("until") ? parseTimestamp(filters.get("until")[0]) : null;
+  const deleted: string[] = [];
+  for (const network of engine.network.list()) {
+    if (PREDEFINED.has(network.Name)) continue;
+    if (until !== null && (parseTime(network.Created) ?? 0n) > until) continue;
+    if (!filters.labels("label", network.Labels)) continue;
+    if (filters.has("label!") && filters.labels("label!", network.Labels)) continue;
+    if (Object.keys(engine.network.resolve(network.Id).Containers ?? {}).length > 0) continue;
+    try {
+      await engine.network.remove(network.Id);
+      deleted.push(network.Name);
+    } catch (error) {
+      engine.log("debug", `network ${network.Name} is not pruned: ${messageOf(error)}`);
+    }
+  }
+  engine.events.emit("network", "prune", "", { reclaimed: "0" });
+  return { NetworksDeleted: deleted };
+}
