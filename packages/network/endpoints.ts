@@ -3,17 +3,13 @@ import { type EndpointSettings, forbidden, invalidParameter } from "@gantry/spec
 import { parseMac } from "@gantry/sys";
 import { randomMac } from "./drivers/bridge.ts";
 import { parseAddress, parseCidr } from "./ipam/cidr.ts";
-import type { AddressManager } from "./ipam/manager.ts";
 import { bare, type Endpoint, type NetworkRecord, type Sandbox } from "./model.ts";
 import type { Networks } from "./networks.ts";
 import { endpointSysctls } from "./sysctl.ts";
 
 /** Makes and unmakes endpoints: addresses, MAC, the driver's part that needs no namespace. */
 export class Endpoints {
-  constructor(
-    private readonly networks: Networks,
-    private readonly addresses: AddressManager,
-  ) {}
+  constructor(private readonly networks: Networks) {}
 
   /** Throws GantryError in Docker's words where a container cannot have such an endpoint. */
   check(network: NetworkRecord, settings: EndpointSettings): void {
@@ -72,21 +68,22 @@ export class Endpoints {
       interfaceName: "",
       hostInterface: "",
     };
-    const driver = this.networks.driver(network);
+    const { driver, ipam } = await this.networks.findDrivers(network);
     if (driver.name === "host" || driver.name === "null") {
       endpoint.mac = "";
       return endpoint;
     }
     try {
-      if (network.ipv4) endpoint.ipv4 = this.addresses.allocate(network, 4, settings.IPAMConfig?.IPv4Address ?? "");
-      if (network.ipv6) endpoint.ipv6 = this.addresses.allocate(network, 6, settings.IPAMConfig?.IPv6Address ?? "");
+      const { mac } = endpoint;
+      if (network.ipv4) endpoint.ipv4 = await ipam.allocate(network, 4, settings.IPAMConfig?.IPv4Address ?? "", mac);
+      if (network.ipv6) endpoint.ipv6 = await ipam.allocate(network, 6, settings.IPAMConfig?.IPv6Address ?? "", mac);
       if (!network.internal) {
         endpoint.gateway4 = gatewayOf(network, endpoint.ipv4);
         endpoint.gateway6 = gatewayOf(network, endpoint.ipv6);
       }
       await driver.createEndpoint?.(network, endpoint);
     } catch (error) {
-      this.releaseAddresses(endpoint);
+      await this.releaseAddresses(network, endpoint);
       throw error;
     }
     return endpoint;
@@ -95,21 +92,22 @@ export class Endpoints {
   /** Gives an endpoint back. Never throws; returns the host interfaces that are left to delete. */
   async destroy(endpoint: Endpoint): Promise<string[]> {
     let left: string[] = [];
+    const network = this.networks.find(endpoint.networkId);
+    if (network === undefined) return endpoint.hostInterface === "" ? [] : [endpoint.hostInterface];
     try {
-      const network = this.networks.get(endpoint.networkId);
       const driver = this.networks.driver(network);
       left = await driver.detach(network, endpoint);
       await driver.deleteEndpoint?.(network, endpoint);
     } catch {
-      // The network or its driver is gone; then there is nothing of it to give back.
+      // The driver is gone; then there is nothing of it to give back.
     }
-    this.releaseAddresses(endpoint);
+    await this.releaseAddresses(network, endpoint);
     return left;
   }
 
-  private releaseAddresses(endpoint: Endpoint): void {
+  private async releaseAddresses(network: NetworkRecord, endpoint: Endpoint): Promise<void> {
     for (const address of [endpoint.ipv4, endpoint.ipv6]) {
-      if (address !== "") this.addresses.release(endpoint.networkId, address);
+      if (address !== "") await this.networks.ipam(network).release(network, address);
     }
   }
 }
@@ -117,6 +115,8 @@ export class Endpoints {
 /** The gateway of the network's subnet that holds the address. */
 function gatewayOf(network: NetworkRecord, address: string): string {
   if (address === "") return "";
+  const chosen = network.state[address.includes(":") ? "gateway6" : "gateway4"];
+  if (chosen !== undefined) return chosen;
   const parsed = parseAddress(bare(address))!;
   for (const pool of network.ipam.config) {
     const subnet = parseCidr(pool.Subnet ?? "");

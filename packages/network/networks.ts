@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { conflict, forbidden, invalidParameter, type NetworkCreateRequest, notFound } from "@gantry/spec";
 import type { Driver } from "./drivers/driver.ts";
+import type { Drivers } from "./drivers/drivers.ts";
 import type { Host } from "./host.ts";
-import type { AddressManager } from "./ipam/manager.ts";
+import type { IpamDriver } from "./ipam/driver.ts";
 import type { NetworkRecord } from "./model.ts";
 import type { NetworkStore } from "./store.ts";
 
@@ -16,9 +17,7 @@ export class Networks {
   constructor(
     private readonly store: NetworkStore,
     private readonly host: Host,
-    private readonly addresses: AddressManager,
-    private readonly drivers: Map<string, Driver>,
-    private readonly findDriver: (name: string) => Promise<Driver>,
+    private readonly drivers: Drivers,
   ) {}
 
   all(): NetworkRecord[] {
@@ -47,10 +46,19 @@ export class Networks {
     return matches[0]!;
   }
 
+  /** The driver of a network that is there. Throws notFound where its plugin is not. */
   driver(network: NetworkRecord): Driver {
-    const driver = this.drivers.get(network.driver);
-    if (driver === undefined) throw notFound(`plugin ${JSON.stringify(network.driver)} not found`);
-    return driver;
+    return this.drivers.network(network.driver);
+  }
+
+  /** As `driver` and `ipam`, asking for plugins that were not up when the daemon started. */
+  async findDrivers(network: NetworkRecord): Promise<{ driver: Driver; ipam: IpamDriver }> {
+    const driver = await this.drivers.findNetwork(network.driver);
+    return { driver, ipam: await this.drivers.findIpam(network.ipam.driver) };
+  }
+
+  ipam(network: NetworkRecord): IpamDriver {
+    return this.drivers.ipam(network.ipam.driver);
   }
 
   /** Puts a network in that is already on disk, or that the daemon makes by itself. */
@@ -74,7 +82,10 @@ export class Networks {
       this.store.saveNetwork(network);
       return network;
     }
-    const driver = this.drivers.get(network.driver) ?? (await this.findDriver(network.driver));
+    const driver = await this.drivers.findNetwork(network.driver);
+    await this.drivers.findIpam(network.ipam.driver);
+    // Another request may have taken the name while a plugin was asked.
+    if (this.byName.has(name)) throw conflict(`network with name ${name} already exists`);
     if (driver.name === "host" || driver.name === "null") {
       throw forbidden(`only one instance of "${driver.name}" network is allowed`);
     }
@@ -90,14 +101,12 @@ export class Networks {
     // Taken before the first await, so that two requests of one name, or one subnet, cannot both pass.
     this.add(network);
     try {
-      if (network.ipam.driver === "default") {
-        this.addresses.plan(network, this.host.routedBlocks(exceptLinks));
-        this.addresses.open(network);
-      }
+      await this.ipam(network).plan(network, this.host.routedBlocks(exceptLinks));
+      this.ipam(network).open(network);
       await driver.create(network);
       this.store.saveNetwork(network);
     } catch (error) {
-      this.forget(network);
+      await this.forget(network);
       throw error;
     }
   }
@@ -106,15 +115,20 @@ export class Networks {
     if (network.predefined) throw forbidden(`${network.name} is a pre-defined network and cannot be removed`);
     const user = this.all().find((other) => network.configOnly && other.configFrom === network.name);
     if (user !== undefined) throw forbidden(`configuration network ${JSON.stringify(network.name)} is in use`);
-    if (!network.configOnly) await this.driver(network).remove(network);
+    if (!network.configOnly) await (await this.findDrivers(network)).driver.remove(network);
     this.store.dropNetwork(network.id);
-    this.forget(network);
+    await this.forget(network);
   }
 
-  private forget(network: NetworkRecord): void {
-    this.addresses.close(network.id);
+  private async forget(network: NetworkRecord): Promise<void> {
     this.byId.delete(network.id);
     if (this.byName.get(network.name) === network) this.byName.delete(network.name);
+    if (network.configOnly) return;
+    try {
+      await this.ipam(network).close(network);
+    } catch {
+      // The plugin is gone, and what it kept with it.
+    }
   }
 
   private recordOf(request: NetworkCreateRequest, name: string): NetworkRecord {
@@ -148,7 +162,7 @@ export class Networks {
       throw forbidden("a configuration network depends on another configuration network");
     }
     if (network.configFrom !== "") this.applyConfig(network, request);
-    // A v6 subnet with v6 left out is what Docker's clients send for `--ipv6=auto`.
+    else network.options = { ...this.drivers.defaultOptions(network.driver), ...network.options };
     return network;
   }
 

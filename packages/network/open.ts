@@ -2,14 +2,17 @@ import type { Database } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { invalidParameter, notFound } from "@gantry/spec";
+import { invalidParameter, messageOf } from "@gantry/spec";
 import type { NetworkController, NetworkEvent } from "./contract.ts";
 import { Controller } from "./controller.ts";
+import { openResolver } from "./dns/resolver.ts";
 import { BridgeDriver } from "./drivers/bridge.ts";
-import type { Driver } from "./drivers/driver.ts";
+import { Drivers } from "./drivers/drivers.ts";
 import { deviceless } from "./drivers/none.ts";
 import { isLinkName } from "./drivers/options.ts";
+import { SublinkDriver } from "./drivers/sublink.ts";
 import { Endpoints } from "./endpoints.ts";
+import { ConnectionSweeper } from "./firewall/connections.ts";
 import { Firewall } from "./firewall/firewall.ts";
 import { Host } from "./host.ts";
 import { formatCidr, parseCidr } from "./ipam/cidr.ts";
@@ -56,6 +59,9 @@ export interface NetworkOptions {
   defaultNetworkOpts?: Record<string, Record<string, string>>;
   /** Name of the firewall table; `gantry` for the bridge gantry0, else `gantry-<bridge>`, so that engines do not meet. */
   table?: string;
+  /** Told what went wrong where nothing fails for it. */
+  warn?: (text: string) => void;
+  /** Another resolver than the embedded one. */
   resolver?: Resolver;
 }
 
@@ -74,33 +80,43 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   const pools = given.some((pool) => !pool.base.includes(":")) ? given : [...given, ...DEFAULT_POOLS];
   const ula = given.some((pool) => pool.base.includes(":")) ? [] : [ulaPool(hostId())];
   const addresses = new AddressManager(new SubnetPools([...pools, ...ula]));
+  const resolver = options.resolver ?? openResolver();
   const forwarded = new Set<boolean>();
   const forwarding = (ipv6: boolean) => {
     if (forwarded.has(ipv6) || options.ipForward === false) return;
     forwarded.add(ipv6);
     if (host.enableForwarding(store, ipv6) && !options.ipForwardNoDrop) firewall.setGuard(true);
   };
-  const drivers = new Map<string, Driver>();
-  for (const driver of [new BridgeDriver(host, firewall, forwarding), deviceless("host"), deviceless("null")]) {
-    drivers.set(driver.name, driver);
-  }
-  const networks = new Networks(store, host, addresses, drivers, async (name) => {
-    throw notFound(`plugin ${JSON.stringify(name)} not found`);
-  });
-  const endpoints = new Endpoints(networks, addresses);
+  const own = [
+    new BridgeDriver(host, firewall, forwarding),
+    new SublinkDriver("macvlan", host),
+    new SublinkDriver("ipvlan", host),
+    deviceless("host"),
+    deviceless("null"),
+  ];
+  const drivers = new Drivers(own, addresses, host, options.defaultNetworkOpts ?? {});
+  const networks = new Networks(store, host, drivers);
+  const endpoints = new Endpoints(networks);
+  const connections = new ConnectionSweeper(options.warn ?? (() => {}));
   const allocator = new PortAllocator();
   const relay = new Relay((address, port) => publisher.relayTarget("tcp", address, port));
   if (firewall.enabled) relay.start();
-  const publisher: Publisher = new Publisher(networks, firewall, allocator, options.ip ?? "", () => relay.port);
+  const publisher: Publisher = new Publisher(
+    networks,
+    firewall,
+    connections,
+    allocator,
+    options.ip ?? "",
+    () => relay.port,
+  );
   const listeners = new Set<(event: NetworkEvent) => void>();
   const sandboxes = new Sandboxes({
     store,
     host,
-    addresses,
     networks,
     endpoints,
     publisher,
-    resolver: options.resolver,
+    resolver,
     hostGateway: () => options.hostGatewayIps?.[0] ?? bare(networks.find("bridge")?.ipam.config[0]?.Gateway ?? ""),
     emit: (event) => {
       for (const listener of listeners) listener(event);
@@ -110,8 +126,15 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   for (const network of store.networks()) {
     networks.add(network);
     if (network.configOnly || network.name === "bridge") continue;
-    addresses.open(network);
-    await networks.driver(network).restore(network);
+    try {
+      await drivers.findIpam(network.ipam.driver);
+      const driver = await drivers.findNetwork(network.driver);
+      networks.ipam(network).open(network);
+      await driver.restore(network);
+    } catch (error) {
+      // A plugin that is not up, a parent interface that is gone: the network stays and its containers are told.
+      options.warn?.(`network ${network.name}: ${messageOf(error)}`);
+    }
   }
   for (const [name, driver] of [
     ["host", "host"],
@@ -122,7 +145,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     networks.add(network);
     store.saveNetwork(network);
   }
-  await openDefaultBridge(options, bridge, networks, addresses, host, store);
+  await openDefaultBridge(options, bridge, networks, host, store);
   return new Controller({
     store,
     host,
@@ -130,9 +153,9 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     sandboxes,
     firewall,
     allocator,
-    resolver: options.resolver,
+    resolver,
     listeners,
-    stop: [() => relay.stop()],
+    stop: [() => relay.stop(), () => connections.now()],
   });
 }
 
@@ -141,7 +164,6 @@ async function openDefaultBridge(
   options: NetworkOptions,
   bridge: string,
   networks: Networks,
-  addresses: AddressManager,
   host: Host,
   store: NetworkStore,
 ): Promise<void> {
@@ -158,7 +180,7 @@ async function openDefaultBridge(
     network.id = before.id;
     network.created = before.created;
     if (before.state["bridge"] === bridge) network.state = { ...before.state };
-    addresses.close(before.id);
+    await networks.ipam(before).close(before);
   }
   network.ipv6 = options.ipv6 ?? false;
   network.options = {

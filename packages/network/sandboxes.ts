@@ -4,7 +4,6 @@ import type { Endpoints } from "./endpoints.ts";
 import { hostsFile, resolvConf } from "./files.ts";
 import { chooseGateways } from "./gateways.ts";
 import type { Host } from "./host.ts";
-import type { AddressManager } from "./ipam/manager.ts";
 import { bare, type Endpoint, type NetworkRecord, type Sandbox } from "./model.ts";
 import { Namespace } from "./namespace.ts";
 import type { Networks } from "./networks.ts";
@@ -15,7 +14,6 @@ import type { NetworkStore } from "./store.ts";
 export interface SandboxParts {
   store: NetworkStore;
   host: Host;
-  addresses: AddressManager;
   networks: Networks;
   endpoints: Endpoints;
   publisher: Publisher;
@@ -185,6 +183,8 @@ export class Sandboxes {
       publisher.allocator.adopt(gone);
       throw error;
     }
+    const fresh = sandbox.ports.filter((port) => !before.includes(port) && port.protocol === "udp");
+    publisher.forget([...gone, ...fresh]);
     publisher.apply(sandbox);
     this.parts.store.saveSandbox(sandbox);
   }
@@ -203,7 +203,8 @@ export class Sandboxes {
     this.byContainer.set(sandbox.containerId, sandbox);
     for (const endpoint of sandbox.endpoints) {
       for (const address of [endpoint.ipv4, endpoint.ipv6]) {
-        if (address !== "") this.parts.addresses.adopt(endpoint.networkId, address);
+        const network = this.parts.networks.get(endpoint.networkId);
+        if (address !== "") this.parts.networks.ipam(network).adopt(network, address);
       }
     }
     this.parts.publisher.allocator.adopt(sandbox.ports);

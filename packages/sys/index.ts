@@ -7,6 +7,7 @@ export { address, check, cstr, errno, libc, NR, syscall } from "./libc.ts";
 export * from "./mount.ts";
 export * from "./namespace.ts";
 export * from "./netlink.ts";
+export * from "./netlink-conntrack.ts";
 export * from "./netlink-route.ts";
 export { type BridgePortFlags, type LinkKind, type LinkSettings, RouteBatch } from "./netlink-route-batch.ts";
 export type { AddressInfo, LinkInfo, LinkStats, NeighbourInfo, RouteInfo } from "./netlink-route-parse.ts";

@@ -134,6 +134,27 @@ export class NetlinkSocket {
     }
   }
 
+  /** As `dump`, letting the event loop run after every `datagrams` received. Nothing else may use the socket meanwhile. */
+  async dumpInParts(batch: NetlinkBatch, datagrams: number, each: (message: NetlinkMessage) => void): Promise<void> {
+    const seq = this.sendBatch(batch);
+    for (let count = 1; ; count++) {
+      const received = this.receive();
+      if (received === null) return;
+      for (const message of received) {
+        if (message.seq !== seq) continue;
+        if (message.type === NLMSG.DONE) return;
+        if (message.type !== NLMSG.ERROR) {
+          each(message);
+          continue;
+        }
+        const error = this.errorOf(message, batch.labels[0]!, 0);
+        if (error !== null) throw error;
+        return;
+      }
+      if (count % datagrams === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   /** Messages that came by themselves (multicast groups), `null` where none waits. Throws ENOBUFS where some were lost. */
   receive(): NetlinkMessage[] | null {
     const length = recv(this.fd, this.buffer, MSG.DONTWAIT);

@@ -15,8 +15,6 @@ const PREFIX = "com.docker.network.bridge.";
 /** A Linux bridge for each network, a veth pair for each endpoint. */
 export class BridgeDriver implements Driver {
   readonly name = "bridge";
-  readonly publishes = true;
-  readonly ownsGateway = true;
   private readonly indexes = new Map<string, number>();
 
   constructor(

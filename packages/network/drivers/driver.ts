@@ -23,8 +23,4 @@ export interface Driver {
   attach(network: NetworkRecord, endpoint: Endpoint, namespaceFd: number): void | Promise<void>;
   /** The endpoint is being left. Names of host interfaces to be deleted, where that is not done with the namespace. */
   detach(network: NetworkRecord, endpoint: Endpoint): string[] | Promise<string[]>;
-  /** Whether containers may have published ports through it. */
-  readonly publishes: boolean;
-  /** Whether IPAM gives the network's gateway address to the host (bridge) or to somebody outside (macvlan). */
-  readonly ownsGateway: boolean;
 }

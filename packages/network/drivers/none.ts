@@ -4,8 +4,6 @@ import type { Driver } from "./driver.ts";
 export function deviceless(name: "host" | "null"): Driver {
   return {
     name,
-    publishes: false,
-    ownsGateway: false,
     check() {},
     create() {},
     restore() {},

@@ -2,10 +2,11 @@ import { forbidden, type IPAMPool, invalidParameter } from "@gantry/spec";
 import { bare, type NetworkRecord } from "../model.ts";
 import { AddressSet } from "./addresses.ts";
 import { type Cidr, contains, covers, formatCidr, parseAddress, parseCidr } from "./cidr.ts";
+import type { IpamDriver } from "./driver.ts";
 import { refuseOverlap, type SubnetPools } from "./subnets.ts";
 
 /** Address management of all networks: subnets that do not meet, and addresses within them. State is rebuilt from the networks and endpoints. */
-export class AddressManager {
+export class AddressManager implements IpamDriver {
   private readonly sets = new Map<string, AddressSet[]>();
 
   constructor(private readonly pools: SubnetPools) {}
@@ -46,8 +47,8 @@ export class AddressManager {
     this.sets.set(network.id, network.ipam.config.filter((pool) => pool.Subnet).map(addressSet));
   }
 
-  close(networkId: string): void {
-    this.sets.delete(networkId);
+  close(network: NetworkRecord): void {
+    this.sets.delete(network.id);
   }
 
   /** Gives an endpoint an address of one family with its prefix length: the wanted one, or the next free. Throws forbidden. */
@@ -71,18 +72,18 @@ export class AddressManager {
   }
 
   /** Takes an address in that an endpoint held before a restart. */
-  adopt(networkId: string, cidr: string): void {
-    for (const set of this.sets.get(networkId) ?? []) {
+  adopt(network: NetworkRecord, cidr: string): void {
+    for (const set of this.sets.get(network.id) ?? []) {
       set.reserve(bare(cidr));
       set.advance(bare(cidr));
     }
   }
 
   /** Gives an address back. */
-  release(networkId: string, cidr: string): void {
+  release(network: NetworkRecord, cidr: string): void {
     const address = parseAddress(bare(cidr));
     if (address === null) return;
-    for (const set of this.sets.get(networkId) ?? []) if (contains(set.subnet, address)) set.free(bare(cidr));
+    for (const set of this.sets.get(network.id) ?? []) if (contains(set.subnet, address)) set.free(bare(cidr));
   }
 
   /** How full each subnet is. */

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { conflict, type PortBinding, systemError } from "@gantry/spec";
-import type { SetElement } from "@gantry/sys";
+import type { ConntrackMatch, SetElement } from "@gantry/sys";
 import { gatewayMode, hostBinding } from "../drivers/bridge.ts";
+import type { ConnectionSweeper } from "../firewall/connections.ts";
 import { openElement, portElement } from "../firewall/elements.ts";
 import type { Firewall } from "../firewall/firewall.ts";
 import { chooseGateways } from "../gateways.ts";
@@ -19,6 +20,7 @@ export class Publisher {
   constructor(
     private readonly networks: Networks,
     private readonly firewall: Firewall,
+    private readonly connections: ConnectionSweeper,
     readonly allocator: PortAllocator,
     private readonly defaultIp: string,
     /** Port of the relay that takes IPv6 connections to containers without IPv6; 0 where none runs. */
@@ -63,6 +65,8 @@ export class Publisher {
     else this.elements.delete(sandbox.containerId);
     const same = (a: SetElement, b: SetElement) =>
       a.set === b.set && Buffer.compare(a.key, b.key) === 0 && String(a.data) === String(b.data);
+    // Senders from before the port was published are remembered as the host's own guests.
+    if (present.length === 0) this.connections.later(sandbox.ports.filter((port) => port.protocol === "udp").map(flow));
     if (present.length === 0) this.firewall.changePorts(wanted, []);
     else {
       this.firewall.changePorts(
@@ -88,7 +92,17 @@ export class Publisher {
       this.firewall.changePorts([], present);
     } finally {
       this.allocator.release(sandbox.ports);
+      if (sandbox.ports.length > 0) {
+        const addresses = sandbox.endpoints.flatMap((endpoint) => [endpoint.ipv4, endpoint.ipv6]);
+        this.connections.later(addresses.filter((address) => address !== "").map((address) => ({ to: bare(address) })));
+      }
     }
+  }
+
+  /** Connections through these ports are to end, or to be led anew. */
+  forget(ports: PublishedPort[]): void {
+    for (const port of ports) this.relayed.delete(`${port.protocol}/${port.hostIp}/${port.hostPort}`);
+    this.connections.later(ports.map(flow));
   }
 
   /** Where the relay is to carry a connection that was addressed to the host. */
@@ -125,10 +139,9 @@ export class Publisher {
 
   private gateways(sandbox: Sandbox): { v4: Endpoint | undefined; v6: Endpoint | undefined } {
     const chosen = chooseGateways(sandbox, (id) => this.networks.get(id).name);
+    // Only bridge networks have the host between them and the world.
     const publishes = (endpoint: Endpoint | undefined) =>
-      endpoint !== undefined && this.networks.driver(this.networks.get(endpoint.networkId)).publishes
-        ? endpoint
-        : undefined;
+      endpoint !== undefined && this.networks.get(endpoint.networkId).driver === "bridge" ? endpoint : undefined;
     return { v4: publishes(chosen.v4), v6: publishes(chosen.v6) };
   }
 
@@ -175,4 +188,10 @@ export class Publisher {
     }
     return out;
   }
+}
+
+const NUMBER = { tcp: 6, udp: 17, sctp: 132 };
+
+function flow(port: PublishedPort): ConntrackMatch {
+  return { protocol: NUMBER[port.protocol], port: port.hostPort, family: port.hostIp.includes(":") ? 6 : 4 };
 }

@@ -1,0 +1,153 @@
+import { randomBytes } from "node:crypto";
+import { forbidden, invalidParameter, notFound, notImplemented } from "@gantry/spec";
+import { isErrno, type LinkInfo, type LinkKind } from "@gantry/sys";
+import type { Host } from "../host.ts";
+import type { Endpoint, NetworkRecord } from "../model.ts";
+import type { Driver } from "./driver.ts";
+import { isLinkName, mtuOption } from "./options.ts";
+
+type Kind = "macvlan" | "ipvlan";
+const MACVLAN_MODES = ["bridge", "private", "vepa", "passthru"] as const;
+const IPVLAN_MODES = ["l2", "l3", "l3s"] as const;
+const IPVLAN_FLAGS = ["bridge", "private", "vepa"] as const;
+
+/** macvlan and ipvlan: an endpoint is a sublink of one of the host's own interfaces and stands in its network. */
+export class SublinkDriver implements Driver {
+  /** Parents by network. */
+  private readonly parents = new Map<string, string>();
+
+  constructor(
+    readonly name: Kind,
+    private readonly host: Host,
+  ) {}
+
+  check(network: NetworkRecord): void {
+    mtuOption(network.options);
+    this.linkKind(network, 0);
+    const parent = network.options["parent"] ?? "";
+    if (parent !== "" && !isLinkName(parent))
+      throw invalidParameter(`invalid parent interface ${JSON.stringify(parent)}`);
+  }
+
+  create(network: NetworkRecord): void {
+    const parent = network.internal ? "" : (network.options["parent"] ?? "");
+    const name = parent || `${this.name === "macvlan" ? "dm" : "di"}-${network.id.slice(0, 12)}`;
+    for (const [id, other] of this.parents) {
+      if (other === name) throw forbidden(`network ${id.slice(0, 12)} is already using parent interface ${name}`);
+    }
+    network.state["parent"] = name;
+    try {
+      this.ensureParent(network);
+      this.probe(network);
+    } catch (error) {
+      this.remove(network);
+      throw error;
+    }
+    network.options["parent"] = name;
+    this.parents.set(network.id, name);
+  }
+
+  restore(network: NetworkRecord): void {
+    this.ensureParent(network);
+    this.parents.set(network.id, network.state["parent"]!);
+  }
+
+  remove(network: NetworkRecord): void {
+    this.parents.delete(network.id);
+    if (network.state["made"] === "1") this.host.deleteLinksLater([network.state["parent"]!], 0);
+  }
+
+  createEndpoint(network: NetworkRecord, endpoint: Endpoint): void {
+    if (this.name === "macvlan") return;
+    // An ipvlan link has its parent's MAC; in the layer 3 modes it has no neighbours, and routes lead to the link itself.
+    endpoint.mac = "";
+    if (network.options["ipvlan_mode"] === "l3" || network.options["ipvlan_mode"] === "l3s") {
+      endpoint.gateway4 = "";
+      endpoint.gateway6 = "";
+      endpoint.routes = [
+        ...(endpoint.ipv4 === "" ? [] : [{ destination: "0.0.0.0/0" }]),
+        ...(endpoint.ipv6 === "" ? [] : [{ destination: "::/0" }]),
+      ];
+    }
+  }
+
+  attach(network: NetworkRecord, endpoint: Endpoint, namespaceFd: number): void {
+    const parent = this.ensureParent(network);
+    const mtu = mtuOption(network.options);
+    const { netlink } = this.host;
+    const settings = {
+      name: endpoint.interfaceName,
+      namespaceFd,
+      ...(endpoint.mac === "" ? {} : { mac: endpoint.mac }),
+      ...(mtu > 0 ? { mtu } : {}),
+    };
+    netlink.run(netlink.batch().createLink(settings, this.linkKind(network, parent.index)));
+  }
+
+  detach(): string[] {
+    return [];
+  }
+
+  /** The parent, up; made where it is ours to make: a dummy, or a VLAN of an interface (`eth0.10`). */
+  private ensureParent(network: NetworkRecord): LinkInfo {
+    const name = network.state["parent"]!;
+    const { netlink } = this.host;
+    let link = this.host.link(name);
+    if (link === null) {
+      const vlan = /^(.+)\.(\d{1,4})$/.exec(name);
+      const base = vlan === null ? null : this.host.link(vlan[1]!);
+      const asked = network.state["made"] === undefined && network.options["parent"] === name && !network.internal;
+      if (asked && base === null) throw notFound(`parent interface ${name} was not found on the host`);
+      try {
+        const kind: LinkKind =
+          base === null ? { kind: "dummy" } : { kind: "vlan", parent: base.index, id: Number(vlan![2]) };
+        netlink.run(netlink.batch().createLink({ name, up: true }, kind));
+      } catch (error) {
+        if (!isErrno(error, "EOPNOTSUPP")) throw error;
+        throw notImplemented(
+          `the ${this.name} driver needs a parent interface (-o parent=…): this kernel has no ${base === null ? "dummy" : "VLAN"} links`,
+          error,
+        );
+      }
+      network.state["made"] = "1";
+      link = this.host.link(name)!;
+    }
+    if (!link.up) netlink.run(netlink.batch().setLink(link.index, { up: true }));
+    return link;
+  }
+
+  /** Asks the kernel for such a link, so that a network is refused and not its first container. */
+  private probe(network: NetworkRecord): void {
+    // A parent in passthru mode has room for one sublink only.
+    if (network.options["macvlan_mode"] === "passthru") return;
+    const { netlink } = this.host;
+    const name = `gp${randomBytes(5).toString("hex")}`;
+    try {
+      const parent = this.host.link(network.state["parent"]!)!;
+      netlink.run(netlink.batch().createLink({ name }, this.linkKind(network, parent.index)));
+    } catch (error) {
+      if (isErrno(error, "EOPNOTSUPP")) {
+        throw notImplemented(`this kernel has no ${this.name} (CONFIG_${this.name.toUpperCase()} is needed)`, error);
+      }
+      throw error;
+    }
+    this.host.deleteLinksLater([name], 0);
+  }
+
+  private linkKind(network: NetworkRecord, parent: number): LinkKind {
+    const { options } = network;
+    if (this.name === "macvlan") {
+      const mode = options["macvlan_mode"] || "bridge";
+      const known = MACVLAN_MODES.find((one) => one === mode);
+      if (known === undefined) throw invalidParameter(`unknown macvlan mode: ${mode}`);
+      return { kind: "macvlan", parent, mode: known };
+    }
+    const mode = options["ipvlan_mode"] || "l2";
+    const flag = options["ipvlan_flag"] || "bridge";
+    const knownMode = IPVLAN_MODES.find((one) => one === mode);
+    const knownFlag = IPVLAN_FLAGS.find((one) => one === flag);
+    if (knownMode === undefined) throw invalidParameter(`unknown ipvlan mode: ${mode}`);
+    if (knownFlag === undefined) throw invalidParameter(`unknown ipvlan flag: ${flag}`);
+    return { kind: "ipvlan", parent, mode: knownMode, flag: knownFlag };
+  }
+}

@@ -1,0 +1,42 @@
+import { type ConntrackMatch, deleteConntrack } from "@gantry/sys";
+
+/** Soon enough that nobody notices, late enough to be off the way of whoever waits for an answer. */
+const DELAY_MS = 50;
+
+/**
+ * Makes the kernel forget connections whose translation is no longer true: else a UDP client that keeps sending would keep reaching
+ * whatever had the port before, and connections to a removed port would stay open.
+ */
+export class ConnectionSweeper {
+  private wanted = new Map<string, ConntrackMatch>();
+  private timer: Timer | undefined;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(private readonly warn: (text: string) => void) {}
+
+  later(matches: ConntrackMatch[]): void {
+    for (const match of matches) this.wanted.set(JSON.stringify(match), match);
+    if (this.wanted.size === 0) return;
+    this.timer ??= setTimeout(() => void this.now(), DELAY_MS);
+    this.timer.unref();
+  }
+
+  /** Does what was asked for, and waits for it. */
+  async now(): Promise<void> {
+    if (this.timer !== undefined) clearTimeout(this.timer);
+    this.timer = undefined;
+    const matches = [...this.wanted.values()];
+    this.wanted = new Map();
+    this.running = this.running.then(async () => {
+      for (const match of matches) {
+        try {
+          await deleteConntrack(match);
+        } catch (error) {
+          this.warn(`cannot drop connections: ${(error as Error).message}`);
+          return;
+        }
+      }
+    });
+    await this.running;
+  }
+}

@@ -1,0 +1,29 @@
+import type { NetworkRecord } from "../model.ts";
+import type { Cidr } from "./cidr.ts";
+
+/** Address management of networks: the daemon's own, none, or a plugin's. Addresses carry their prefix length. */
+export interface IpamDriver {
+  /** Completes `network.ipam.config`: subnets and gateways. Throws GantryError with nothing kept. */
+  plan(network: NetworkRecord, busy: Cidr[]): void | Promise<void>;
+  /** Opens the books of a network that is complete. */
+  open(network: NetworkRecord): void;
+  /** The network is gone; gives its subnets back. */
+  close(network: NetworkRecord): void | Promise<void>;
+  /** The wanted address, or the next free one; "" where the network has no subnet of the family. Throws GantryError. */
+  allocate(network: NetworkRecord, family: 4 | 6, wanted: string, mac: string): string | Promise<string>;
+  /** An endpoint held this address before a restart. */
+  adopt(network: NetworkRecord, cidr: string): void;
+  release(network: NetworkRecord, cidr: string): void | Promise<void>;
+}
+
+/** `--ipam-driver null`: no addresses at all. */
+export const nullIpam: IpamDriver = {
+  plan(network) {
+    network.ipam.config = [];
+  },
+  open() {},
+  close() {},
+  allocate: () => "",
+  adopt() {},
+  release() {},
+};
