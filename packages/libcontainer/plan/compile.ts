@@ -66,6 +66,17 @@ function stateHead(input: PlanInput): string {
   return JSON.stringify(head).slice(0, -1);
 }
 
+function writeOci(out: PlanWriter, { preserveFds, execPid, detach, fifo, consoleSocket }: OciMode): void {
+  out.record(Rec.oci, (body) =>
+    body
+      .u32(preserveFds)
+      .u32(execPid)
+      .u32(detach ? 1 : 0)
+      .string(fifo)
+      .string(consoleSocket),
+  );
+}
+
 export function writeCgroup(out: PlanWriter, cgroup: PreparedCgroup): void {
   const own = cgroup.joinFiles.length ? cgroup.joinFiles : cgroup.procsFiles;
   for (const file of own) out.record(Rec.cgroupProcs, (body) => body.string(file));
@@ -107,17 +118,7 @@ export function compilePlan(input: PlanInput): Uint8Array {
   if (cgroup) writeCgroup(out, cgroup);
   writeHooks(out, spec);
   if (spec.hooks) out.record(Rec.stateJson, (body) => body.string(stateHead(input)));
-  if (input.oci) {
-    const { preserveFds, execPid, detach, fifo, consoleSocket } = input.oci;
-    out.record(Rec.oci, (body) =>
-      body
-        .u32(preserveFds)
-        .u32(execPid)
-        .u32(detach ? 1 : 0)
-        .string(fifo)
-        .string(consoleSocket),
-    );
-  }
+  if (input.oci) writeOci(out, input.oci);
   out.record(Rec.rootfs, (body) =>
     writeRootfs(body, spec, input.rootfs, {
       mountPoint: input.mountPoint,
@@ -138,5 +139,30 @@ export function compilePlan(input: PlanInput): Uint8Array {
 export function compileExec(process: OciProcess): Uint8Array {
   const out = new PlanWriter();
   writeProcess(out, process, { inherit: true });
+  return out.bytes();
+}
+
+/** The plan by which the command line runtime starts a process in a container: one-shot, stdio inherited. */
+export function compileOciExec(
+  process: OciProcess,
+  spec: RuntimeSpec,
+  cgroup: PreparedCgroup | null,
+  id: string,
+  oci: OciMode,
+): Uint8Array {
+  const out = new PlanWriter();
+  out.u32(PLAN_MAGIC);
+  const size = process.consoleSize;
+  out.record(Rec.config, (body) =>
+    body
+      .u32(process.terminal ? Config.terminal : 0)
+      .u32(0)
+      .u16(size?.height ?? 0)
+      .u16(size?.width ?? 0)
+      .string(`_ses.${id}`),
+  );
+  if (cgroup) writeCgroup(out, cgroup);
+  writeOci(out, oci);
+  writeProcess(out, process, { seccomp: spec.linux?.seccomp, personality: spec.linux?.personality });
   return out.bytes();
 }

@@ -117,3 +117,12 @@ export function parseMountOptions(options: readonly string[] = []): MountOptions
   }
   return out;
 }
+
+/** Every option that is not passed on to the file system, sorted. */
+export const MOUNT_OPTION_NAMES: readonly string[] = [
+  ...Object.keys(ATTRIBUTES),
+  ...Object.keys(ATTRIBUTES).map((name) => `r${name}`),
+  ...Object.keys(PROPAGATIONS),
+  ...Object.keys(PROPAGATIONS).map((name) => `r${name}`),
+  ...["bind", "rbind", "idmap", "ridmap", "tmpcopyup", "defaults"],
+].sort();

@@ -1,4 +1,4 @@
-/* gantry-shim <plan fd> <socket fd>: see ../README.md. */
+/* gantry-shim, started by ../runtime/spawn.ts: the plan is descriptor 3, the listening socket 4. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,9 @@
 
 #define PLAN_FD 3
 #define SOCKET_FD 4
+
+/* The command line runtime passes descriptors on to the container: the plan then comes after them. */
+static int plan_fd = PLAN_FD;
 
 static struct source signals;
 
@@ -43,18 +46,18 @@ static bool watch_signals(void) {
 
 static bool load_plan(void) {
   struct stat st;
-  if (fstat(PLAN_FD, &st) < 0 || st.st_size <= 0 || st.st_size > PLAN_MAX) return false;
+  if (fstat(plan_fd, &st) < 0 || st.st_size <= 0 || st.st_size > PLAN_MAX) return false;
   shim.plan_length = (size_t)st.st_size;
   shim.plan_data = mmap(NULL, shim.plan_length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (shim.plan_data == MAP_FAILED) return false;
   /* read, not mapped: nobody may change it under us */
   size_t done = 0;
   while (done < shim.plan_length) {
-    ssize_t n = pread(PLAN_FD, (char *)shim.plan_data + done, shim.plan_length - done, (off_t)done);
+    ssize_t n = pread(plan_fd, (char *)shim.plan_data + done, shim.plan_length - done, (off_t)done);
     if (n <= 0) return false;
     done += (size_t)n;
   }
-  close(PLAN_FD);
+  close(plan_fd);
   return parse_plan(&shim.plan, shim.plan_data, shim.plan_length);
 }
 
@@ -131,7 +134,8 @@ static void turn(void) {
   sweep_processes();
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  if (argc > 1) plan_fd = atoi(argv[1]);
   /* not for the container's eyes, whatever namespaces it shares with us */
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   if (!load_plan()) {
@@ -139,7 +143,7 @@ int main(void) {
     write_all(2, text, sizeof text - 1);
     return 125;
   }
-  if (shim.plan.oci) return oci_main(&shim.plan);
+  if (shim.plan.oci) return oci_main(&shim.plan, plan_fd + 1);
   setsid();
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   if (sys_close_range(SOCKET_FD + 1, ~0u, 0) < 0)

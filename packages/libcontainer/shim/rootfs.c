@@ -318,7 +318,7 @@ static void step_hooks(const struct plan *plan, unsigned stage) {
     return;
   }
   char error[1024];
-  if (!run_hooks(plan, stage, "creating", 0, error, sizeof error)) fail(0, "%s", error);
+  if (!run_hooks(plan, stage, "creating", getpid(), error, sizeof error)) fail(0, "%s", error);
 }
 
 static void run_step(const struct plan *plan, unsigned kind, struct reader *body, int ready, int console_sync) {

@@ -200,6 +200,7 @@ bool input_waiting(struct task_process *p);
 bool attachments_pending(struct task_process *p);
 
 /* ---- oci.c: one-shot modes of the command line runtime ---- */
-int oci_main(const struct plan *plan);
+/* `result` gets the pid, or why there is none. The exit code of this process. */
+int oci_main(const struct plan *plan, int result);
 
 #endif

@@ -111,10 +111,27 @@ static void join_keyring(const char *name) {
   if (*name) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING_, name);
 }
 
+/* Of the command line's containers: `start` writes a byte into it. */
+static int start_fifo = -1;
+
+static void await_start(void) {
+  char byte;
+  if (start_fifo < 0) {
+    await_go();
+    return;
+  }
+  /* nobody hears us from here on but the caller's stderr */
+  close(child_sync);
+  child_sync = -1;
+  while (read(start_fifo, &byte, 1) != 1)
+    if (errno != EINTR) _exit(125);
+  close(start_fifo);
+}
+
 static void ready_and_wait(void *context) {
   const struct plan *plan = context;
   if (!sync_send(child_sync, MSG_READY, 0)) _exit(125);
-  await_go();
+  await_start();
   char error[1024];
   if (plan && !run_hooks(plan, HOOK_START_CONTAINER, "created", getpid(), error, sizeof error)) fail(0, "%s", error);
 }
@@ -133,9 +150,14 @@ static _Noreturn void init_main(const struct plan *plan, const struct prepared *
   }
   /* processes of a joined pid namespace must not look into us before exec */
   if (!plan->uid_map && !joins_user(plan)) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (plan->oci) {
+    /* opened for both directions, it does not end while no `start` has come */
+    start_fifo = open(plan->oci_fifo, O_RDWR | O_CLOEXEC);
+    if (start_fifo < 0) fail(errno, "error opening \"%s\"", plan->oci_fifo);
+  }
   join_keyring(plan->keyring);
   run_rootfs_steps(plan, prepared, plan->flags & CFG_TERMINAL);
-  close_from(3);
+  close_from(3 + (int)plan->oci_preserve_fds);
   become(&plan->process, ready_and_wait, (void *)plan);
 }
 
@@ -303,7 +325,7 @@ static _Noreturn void exec_main(const struct exec_context *c) {
   if (user && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)) fail(errno, "error becoming root of the user namespace");
   join_keyring(c->plan->keyring);
   if (c->terminal) exec_terminal(c);
-  close_from(3);
+  close_from(3 + (int)c->plan->oci_preserve_fds);
   become(c->process, ready_and_wait, NULL);
 }
 
