@@ -57,7 +57,7 @@ export async function createContainer(
   const reserved = engine.containers.reserveName(name, id);
   const made: (() => Promise<void>)[] = [];
   try {
-    if (host.NetworkMode !== "host" && !config.Hostname && !host.NetworkMode?.startsWith("container:") && host.UTSMode !== "host") {
+    if (host.NetworkMode !== "host" && !config.Hostname && !host.NetworkMode?.startsWith("container:")) {
       config.Hostname = shortId(id);
     }
     const diffIds = image?.rootfs.diff_ids ?? [];

@@ -57,9 +57,10 @@ export function containerMounts({ record, files, shm, cgroupPrivate, init }: Mou
     own.push({ destination, type: "tmpfs", source: "tmpfs", options: tmpfsOptions(options) });
   }
   const taken = new Set(own.map((mount) => mount.destination));
+  const ownFiles = host.ReadonlyRootfs === true ? ["ro"] : [];
   const bind = (destination: string, source: string) => {
     if (!taken.has(destination) && source !== "") {
-      own.push({ destination, type: "bind", source, options: ["rbind", "rprivate"] });
+      own.push({ destination, type: "bind", source, options: ["rbind", "rprivate", ...ownFiles] });
     }
   };
   bind("/etc/resolv.conf", files.resolvConf);

@@ -11,7 +11,7 @@ import {
 } from "@gantry/spec";
 import type { EngineConfig } from "../config/engine-config.ts";
 
-/** What every container may use: the harmless character devices; nodes may be made, not opened. */
+/** What every container may use: the harmless character devices and tun, as with Docker; nodes may be made, not opened. */
 export const DEFAULT_DEVICE_RULES: LinuxDeviceCgroup[] = [
   { allow: false, access: "rwm" },
   { allow: true, type: "c", access: "m" },
@@ -26,6 +26,7 @@ export const DEFAULT_DEVICE_RULES: LinuxDeviceCgroup[] = [
       [5, 0],
       [5, 1],
       [5, 2],
+      [10, 200],
     ] as const
   ).map(([major, minor]) => ({ allow: true, type: "c", major, minor, access: "rwm" })),
   { allow: true, type: "c", major: 136, access: "rwm" },

@@ -90,7 +90,7 @@ export function resolveUser(database: UserDatabase, spec: string, groupAdd: stri
     }
     uid = Number(userPart);
     if (uid < 0 || uid > MAX_ID) throw invalidParameter("uids and gids must be in range 0-2147483647");
-  } else home = "/root";
+  }
 
   const additional = new Set<number>();
   if (groupPart !== "") {

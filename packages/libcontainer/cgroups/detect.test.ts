@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cgroupLayout, ownCgroups } from "./detect.ts";
+import { cgroupLayout } from "./detect.ts";
 
 const tmpfs = "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755";
 const v1 = (id: number, at: string, options: string) =>
@@ -35,13 +35,4 @@ test("hybrid", () => {
   const text = [tmpfs, v1(32, "/sys/fs/cgroup/pids", "pids"), unified("/sys/fs/cgroup/unified")].join("\n");
   const layout = cgroupLayout(text, "/sys/fs/cgroup");
   expect([layout.mode, layout.unified]).toEqual(["hybrid", "/sys/fs/cgroup/unified"]);
-});
-
-test("this process's own cgroups", () => {
-  const own = ownCgroups("9:name=systemd:/a:b\n4:cpu,cpuacct:/\n0::/user.slice\n");
-  expect([...own]).toEqual([
-    ["name=systemd", "/a:b"],
-    ["cpu,cpuacct", "/"],
-    ["", "/user.slice"],
-  ]);
 });

@@ -1,5 +1,5 @@
 import { systemError } from "@gantry/spec";
-import { readText, tryRead } from "./file.ts";
+import { readText } from "./file.ts";
 import type { CgroupMode } from "./types.ts";
 
 /** One mounted v1 hierarchy: where, and what it controls ("cpu", "cpuacct", "name=systemd"). */
@@ -53,14 +53,4 @@ export function detectLayout(root: string): CgroupLayout {
   if (layout.hierarchies.length === 0 && !layout.unified)
     throw systemError(`no cgroup file system is mounted at ${root}`);
   return layout;
-}
-
-/** This process's own cgroup per v1 hierarchy, keyed as Hierarchy.controllers joined by commas; "" for v2. */
-export function ownCgroups(text = tryRead("/proc/self/cgroup") ?? ""): Map<string, string> {
-  const own = new Map<string, string>();
-  for (const line of text.split("\n")) {
-    const match = /^\d+:([^:]*):(.*)$/.exec(line);
-    if (match) own.set(match[1]!, match[2]!);
-  }
-  return own;
 }

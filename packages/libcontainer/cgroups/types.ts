@@ -50,7 +50,7 @@ export interface OomWatch {
 }
 
 export interface PreparedCgroup {
-  /** Absolute path per v1 controller hierarchy in use, or the one of v2 under "". */
+  /** Absolute path per v1 controller ("memory", "name=systemd"), or the one of v2 under "". */
   readonly directories: ReadonlyMap<string, string>;
   /**
    * v1: the `tasks` files by which a process with a single thread puts **itself** into the cgroup, by writing "0" to

@@ -75,7 +75,9 @@ describe.skipIf(!onV1)("v1 on the kernel", () => {
     expect(value("cpu", path, "cpu.cfs_quota_us")).toBe("50000");
     expect(value("cpu", path, "cpu.cfs_burst_us")).toBe("10000");
     expect(value("pids", path, "pids.max")).toBe("50");
-    expect(existsSync(`/sys/fs/cgroup/cpuset/${path}`)).toBeFalse();
+    // Not asked for, but a member needs both.
+    expect(value("cpuset", path, "cpuset.cpus")).not.toBe("");
+    expect(value("cpuset", path, "cpuset.mems")).not.toBe("");
 
     // Up and down again, past the other limit in each direction.
     cgroups.update(path, { memory: { limit: 200 << 20, swap: 300 << 20 } });
@@ -158,18 +160,33 @@ describe.skipIf(!onV1)("v1 on the kernel", () => {
     await cgroups.remove(path);
   });
 
-  test("a late cpuset limit takes the running processes along", async () => {
+  test("every hierarchy is joined, and a cpuset can be given to running processes", async () => {
     const path = fresh();
     cgroups.prepare(path, {});
-    inside(path, "sleep 60");
-    await eventually(() => cgroups.pids(path).length > 0);
+    const child = inside(path, "exec sleep 60");
+    await eventually(() => readFileSync(`/proc/${child.pid}/comm`, "utf8") === "sleep\n");
+    const own = readFileSync(`/proc/${child.pid}/cgroup`, "utf8");
+    for (const line of own.trim().split("\n")) if (!line.startsWith("0::")) expect(line).toEndWith(`:/${path}`);
     cgroups.update(path, { cpu: { cpus: "0" } });
     expect(value("cpuset", path, "cpuset.cpus")).toBe("0");
-    expect(value("cpuset", path, "cgroup.procs").split("\n").map(Number).sort()).toEqual(cgroups.pids(path).sort());
-    expect(value("cpuset", path, "cpuset.mems")).not.toBe("");
+    expect(value("cpuset", path, "cgroup.procs").split("\n").map(Number)).toEqual(cgroups.pids(path));
+    // The next one does not take after it.
+    const other = fresh();
+    cgroups.prepare(other, {});
+    expect(value("cpuset", other, "cpuset.cpus")).toBe(value("cpuset", parent, "cpuset.cpus"));
     await cgroups.killAll(path);
     await cgroups.remove(path);
+    await cgroups.remove(other);
     expect(existsSync(`/sys/fs/cgroup/cpuset/${path}`)).toBeFalse();
+  });
+
+  test("a parent that was removed behind our back", async () => {
+    const nested = `${parent}/nested`;
+    for (const round of [1, 2]) {
+      cgroups.prepare(`${nested}/c${round}`, {});
+      expect(value("cpuset", `${nested}/c${round}`, "cpuset.mems")).not.toBe("");
+      await openCgroups().remove(nested);
+    }
   });
 
   test("statistics of work done", async () => {

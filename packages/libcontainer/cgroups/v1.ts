@@ -2,41 +2,35 @@ import { existsSync } from "node:fs";
 import { conflict, type LinuxDeviceCgroup, type LinuxResources, notFound, systemError } from "@gantry/spec";
 import { isErrno } from "@gantry/sys";
 import type { CgroupStats } from "../contract.ts";
-import { ensureCpuset } from "./cpuset-v1.ts";
+import { CpusetParents } from "./cpuset-v1.ts";
 import type { CgroupLayout, Hierarchy } from "./detect.ts";
 import { setDevicesV1 } from "./devices-v1.ts";
 import { makeDirectory, readText, removeDirectory, tryRead, writeValue } from "./file.ts";
 import { cgroupPath } from "./path.ts";
 import { allPids, killUntilEmpty, removeTrees, signalPids, until } from "./processes.ts";
-import { applyV1, neededControllers } from "./settings-v1.ts";
+import { applyV1 } from "./settings-v1.ts";
 import { statsV1 } from "./stats-v1.ts";
 import type { CgroupManager, CgroupMode, PreparedCgroup } from "./types.ts";
 
-/** Joined by every container: for its statistics, its devices, and to be paused. */
-const ALWAYS = ["cpu", "cpuacct", "memory", "devices", "freezer", "blkio", "pids"];
 const SIGKILL = 9;
 const FREEZE_LIMIT = 10_000;
 const KILL_LIMIT = 10_000;
 const REMOVE_LIMIT = 5_000;
 
-/** Drives v1 hierarchies: one directory of the same path in each. */
+/**
+ * Drives v1 hierarchies: one directory of the same path in each, those without limits too. Programs look for them
+ * (the JVM wants cpuset), and a process must not stay in the daemon's, be it systemd's.
+ */
 export class CgroupsV1 implements CgroupManager {
   readonly mode: CgroupMode;
   readonly controllers: ReadonlySet<string>;
   readonly #hierarchies: Hierarchy[];
-  readonly #always: Set<Hierarchy>;
+  readonly #cpusets = new CpusetParents();
 
-  /** `own` is this process's cgroup per hierarchy: where it is not the root, containers must not stay in it. */
-  constructor(layout: CgroupLayout, own: ReadonlyMap<string, string>) {
+  constructor(layout: CgroupLayout) {
     this.mode = layout.mode;
     this.#hierarchies = layout.hierarchies;
     this.controllers = new Set(layout.hierarchies.flatMap((one) => one.controllers));
-    this.#always = new Set(
-      layout.hierarchies.filter(
-        (one) =>
-          one.controllers.some((name) => ALWAYS.includes(name)) || (own.get(one.controllers.join(",")) ?? "/") !== "/",
-      ),
-    );
   }
 
   #hierarchyOf(controller: string): Hierarchy {
@@ -85,26 +79,27 @@ export class CgroupsV1 implements CgroupManager {
   /** Makes the directory anew: what a crash left of it would bring old limits with it. */
   #make(hierarchy: Hierarchy, relative: string, made: string[]): void {
     const directory = `${hierarchy.mountPoint}/${relative}`;
-    if (!makeDirectory(directory, (path) => made.push(path))) {
+    const before = made.length;
+    const note = (path: string) => made.push(path);
+    if (!makeDirectory(directory, note)) {
       try {
         removeDirectory(directory);
-        makeDirectory(directory, (path) => made.push(path));
+        makeDirectory(directory, note);
       } catch (error) {
         if (!isErrno(error, "EBUSY")) throw error;
         const count = allPids(directory).length;
         if (count) throw conflict(`container's cgroup is not empty: ${count} process(es) found`);
       }
     }
-    if (hierarchy.controllers.includes("cpuset")) ensureCpuset(hierarchy.mountPoint, relative);
+    if (hierarchy.controllers.includes("cpuset"))
+      this.#cpusets.fill(hierarchy.mountPoint, relative, made.slice(before));
   }
 
   prepare(path: string, resources: LinuxResources): PreparedCgroup {
     const relative = cgroupPath(path);
-    const wanted = new Set(this.#always);
-    for (const controller of neededControllers(resources)) wanted.add(this.#hierarchyOf(controller));
     const made: string[] = [];
     try {
-      for (const hierarchy of wanted) this.#make(hierarchy, relative, made);
+      for (const hierarchy of this.#hierarchies) this.#make(hierarchy, relative, made);
       applyV1(this.#directoryOf(relative), resources);
       if (resources.devices?.length) this.#setDevices(relative, resources.devices, true);
     } catch (error) {
@@ -117,7 +112,7 @@ export class CgroupsV1 implements CgroupManager {
       }
       throw error;
     }
-    return this.#describe(relative, wanted);
+    return this.#describe(relative, this.#hierarchies);
   }
 
   #setDevices(relative: string, rules: LinuxDeviceCgroup[], fresh: boolean): void {
@@ -133,35 +128,9 @@ export class CgroupsV1 implements CgroupManager {
 
   update(path: string, resources: LinuxResources): void {
     const relative = cgroupPath(path);
-    const existing = new Set(this.#existing(relative));
-    if (existing.size === 0) throw notFound(`cgroup ${relative} does not exist`);
-    const late = new Set<Hierarchy>();
-    for (const controller of neededControllers(resources)) {
-      const hierarchy = this.#hierarchyOf(controller);
-      if (!existing.has(hierarchy)) late.add(hierarchy);
-    }
-    for (const hierarchy of late) this.#make(hierarchy, relative, []);
+    if (this.#existing(relative).length === 0) throw notFound(`cgroup ${relative} does not exist`);
     applyV1(this.#directoryOf(relative), resources);
     if (resources.devices?.length) this.#setDevices(relative, resources.devices, false);
-    for (const hierarchy of late) this.#moveAll(relative, `${hierarchy.mountPoint}/${relative}/cgroup.procs`);
-  }
-
-  /** Brings all processes into a hierarchy that did not matter when the container began; forks follow their parents. */
-  #moveAll(relative: string, procsFile: string): void {
-    const moved = new Set<number>();
-    for (let more = true; more; ) {
-      more = false;
-      for (const pid of this.pids(relative)) {
-        if (moved.has(pid)) continue;
-        moved.add(pid);
-        more = true;
-        try {
-          writeValue(procsFile, String(pid));
-        } catch (error) {
-          if (!isErrno(error, "ESRCH")) throw error;
-        }
-      }
-    }
   }
 
   stats(path: string): CgroupStats {

@@ -10,7 +10,7 @@ function hierarchies(cgroups: ReadonlyMap<string, string>): Map<string, { contro
     if (known) known.controllers.push(controller);
     else found.set(directory, { controllers: [controller], directory });
   }
-  return new Map([...found.values()].map((one) => [one.controllers.join(","), one]));
+  return new Map([...found.values()].map((one) => [one.controllers.join(",").replace(/^name=/, ""), one]));
 }
 
 /**
@@ -58,5 +58,4 @@ export function cgroupMountSteps(
       for (const controller of controllers)
         out.record(Step.symlink, (body) => body.string(name).string(`${mount.destination}/${controller}`));
   }
-  if (mount.options?.includes("ro")) late.push([mount.destination, 1]);
 }

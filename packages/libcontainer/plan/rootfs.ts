@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { invalidParameter, type OciMount, type RuntimeSpec } from "@gantry/spec";
 import type { Rootfs } from "../contract.ts";
 import { cgroupMountSteps } from "./cgroup-mounts.ts";
@@ -115,6 +116,9 @@ const clean = (path: string) =>
     .filter((part) => part !== "" && part !== ".")
     .join("/");
 
+/** The kernel's own choice; a link to nothing would only confuse. */
+const hasKcore = existsSync("/proc/kcore");
+
 function writeDev(out: PlanWriter, spec: RuntimeSpec): void {
   for (const device of allDevices(spec.linux?.devices))
     out.record(Step.device, (body) =>
@@ -131,7 +135,7 @@ function writeDev(out: PlanWriter, spec: RuntimeSpec): void {
     ["/proc/self/fd/0", "/dev/stdin"],
     ["/proc/self/fd/1", "/dev/stdout"],
     ["/proc/self/fd/2", "/dev/stderr"],
-    ["/proc/kcore", "/dev/core"],
+    ...(hasKcore ? ([["/proc/kcore", "/dev/core"]] as [string, string][]) : []),
     ["pts/ptmx", "/dev/ptmx"],
   ];
   for (const [target, path] of links) out.record(Step.symlink, (body) => body.string(target).string(path));
