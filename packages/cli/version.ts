@@ -1,0 +1,2 @@
+/** Gantry's version. */
+export const VERSION = "0.1.0";
