@@ -1,54 +1,55 @@
 /**
- * A stream that is written to from outside, with back-pressure: `write` resolves once the reader wants more. After the
- * reader has cancelled, or the feed was failed, writes are dropped.
+ * A stream that is written to from outside, one chunk at a time: `write` waits until the reader asks, which is when it is
+ * done with the chunk before. After the reader has cancelled, or the feed was dropped or failed, writes do nothing.
  */
 export class Feed {
   readonly stream: ReadableStream<Uint8Array>;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #wake: (() => void) | undefined;
+  #asked = false;
   #over = false;
 
-  /** `buffer`: bytes that may wait for the reader. */
-  constructor(buffer = 1024 * 1024) {
+  constructor() {
     this.stream = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
           this.#controller = controller;
         },
-        pull: () => this.#resume(),
-        cancel: () => this.#stop(),
+        pull: () => {
+          this.#asked = true;
+          this.#resume();
+        },
+        cancel: () => this.drop(),
       },
-      { highWaterMark: buffer, size: (chunk) => chunk?.byteLength ?? 0 },
+      { highWaterMark: 0 },
     );
   }
 
-  write(chunk: Uint8Array): Promise<void> | undefined {
-    if (this.#over) return undefined;
+  async write(chunk: Uint8Array): Promise<void> {
+    while (!this.#asked && !this.#over) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#over) return;
+    this.#asked = false;
     this.#controller.enqueue(chunk);
-    if ((this.#controller.desiredSize ?? 1) > 0) return undefined;
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
   }
 
   /** All has been written. */
   close(): void {
     if (!this.#over) this.#controller.close();
-    this.#stop();
+    this.drop();
   }
 
   /** The reader gets this error. */
   fail(error: Error): void {
     if (!this.#over) this.#controller.error(error);
-    this.#stop();
+    this.drop();
   }
 
-  /** Lets a waiting writer go on, and drops what it writes from now on: nobody reads any more. */
+  /** Lets a waiting writer go on, and ignores what it writes from now on: nobody reads any more. */
   drop(): void {
-    this.#stop();
-  }
-
-  #stop(): void {
     this.#over = true;
     this.#resume();
   }

@@ -1,5 +1,6 @@
 import { type Descriptor, type Digest, systemError } from "@gantry/spec";
 import type { Ingest, Storage } from "@gantry/storage";
+import { Blocks } from "./blocks.ts";
 import { type BlobSink, type BlobSource, type DownloadOptions, downloadBlob } from "./download.ts";
 import { Feed } from "./feed.ts";
 import type { Limiter } from "./limiter.ts";
@@ -71,7 +72,7 @@ async function fetchBlob(job: LayerJob, blob: Descriptor): Promise<boolean> {
       });
       onEvent({ state: "verifying" });
     } catch (error) {
-      sink.leave(error);
+      await sink.leave(error);
       throw error instanceof TransientError ? (error.cause ?? systemError(error.message, error)) : error;
     }
     try {
@@ -109,6 +110,7 @@ async function openIngest(job: LayerJob, digest: Digest): Promise<Ingest> {
 class LayerSink implements BlobSink {
   readonly #job: LayerJob;
   readonly #blob: Descriptor;
+  readonly #blocks: Blocks;
   #ingest: Ingest;
   #offset: number;
   #feed: Feed | undefined;
@@ -120,6 +122,11 @@ class LayerSink implements BlobSink {
     this.#blob = blob;
     this.#ingest = ingest;
     this.#offset = ingest.offset;
+    // A feed takes a block once the one before is used up; a store has written it when it says so.
+    this.#blocks = new Blocks(async (block) => {
+      const written = this.#ingest.write(block);
+      await Promise.all([written, this.#feed?.write(block)]);
+    });
     this.#beginUnpack();
   }
 
@@ -131,18 +138,14 @@ class LayerSink implements BlobSink {
     return this.#offset;
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
-    // The store first: the unpacker may hand the bytes to a worker, which takes them away from here.
-    const length = chunk.byteLength;
-    const written = this.#ingest.write(chunk);
-    if (written) await written;
-    this.#offset += length;
-    const fed = this.#feed?.write(chunk);
-    if (fed) await fed;
+  write(chunk: Uint8Array): Promise<void> {
+    this.#offset += chunk.byteLength;
+    return this.#blocks.write(chunk);
   }
 
   async restart(): Promise<void> {
     await this.#endUnpack(new Error("download begins again"));
+    this.#blocks.clear();
     this.#ingest.discard();
     this.#ingest = await openIngest(this.#job, this.#blob.digest);
     this.#offset = this.#ingest.offset;
@@ -150,16 +153,19 @@ class LayerSink implements BlobSink {
   }
 
   /** Gives up for now; what was downloaded stays for a resume. */
-  leave(error: unknown): void {
-    void this.#endUnpack(error instanceof Error ? error : new Error(String(error)));
+  async leave(error: unknown): Promise<void> {
+    await this.#endUnpack(error instanceof Error ? error : new Error(String(error)));
+    await this.#blocks.flush().catch(() => {});
     this.#ingest.close();
   }
 
   async commit(): Promise<void> {
     this.#downloaded = true;
     try {
+      await this.#blocks.flush();
       await this.#ingest.commit(this.#blob.digest, this.#blob.size);
     } catch (error) {
+      this.#ingest.discard();
       await this.#endUnpack(new Error("blob does not have its digest"));
       throw error;
     }
@@ -168,7 +174,9 @@ class LayerSink implements BlobSink {
   /** After the commit: whether the unpacking in passing came to a good end. */
   async finishUnpack(): Promise<boolean> {
     this.#feed?.close();
-    return (await this.#unpacking) ?? false;
+    const unpacked = (await this.#unpacking) ?? false;
+    this.#blocks.recycle();
+    return unpacked;
   }
 
   #beginUnpack(): void {
@@ -184,16 +192,11 @@ class LayerSink implements BlobSink {
     this.#unpacking = storage.layers
       .unpack(feed.stream, { expected: diffId, blob: this.#blob, signal, onProgress })
       .then(
-        () => {
-          feed.drop();
-          return true;
-        },
-        () => {
-          // Whether the blob or its unpacking is at fault shows once the digest is known; see bringLayer.
-          feed.drop();
-          return false;
-        },
-      );
+        () => true,
+        // Whether the blob or its unpacking is at fault shows once the digest is known; see bringLayer.
+        () => false,
+      )
+      .finally(() => feed.drop());
   }
 
   async #endUnpack(error: Error): Promise<void> {
