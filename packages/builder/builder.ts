@@ -12,6 +12,9 @@ import { BuildCache } from "./solver/cache.ts";
 import { Semaphore } from "./solver/semaphore.ts";
 import { chooseRecords, listRecords } from "./solver/usage.ts";
 
+/** Milliseconds. */
+const TIDY_AFTER = 2000;
+
 /** Opens the builder below `options.root`. Call `recover` before the first build. */
 export function openBuilder(options: BuilderOptions): Builder {
   return new GantryBuilder(options);
@@ -24,6 +27,8 @@ class GantryBuilder implements Builder {
   private readonly slots: Semaphore;
   private readonly temporary: string;
   private running = 0;
+  private closed = false;
+  private tidying: ReturnType<typeof setTimeout> | null = null;
 
   constructor(private readonly options: BuilderOptions) {
     const { root, storage } = options;
@@ -70,8 +75,7 @@ class GantryBuilder implements Builder {
       });
     } finally {
       this.running--;
-      this.cache.flush();
-      if (this.running === 0) this.limitCache();
+      this.tidySoon();
     }
   }
 
@@ -96,11 +100,26 @@ class GantryBuilder implements Builder {
   }
 
   close(): void {
+    this.closed = true;
+    if (this.tidying !== null) clearTimeout(this.tidying);
     this.cache.close();
+  }
+
+  /** What need not hold up an answer is done a while after the last build. */
+  private tidySoon(): void {
+    if (this.tidying !== null) clearTimeout(this.tidying);
+    this.tidying = setTimeout(() => {
+      this.tidying = null;
+      if (this.running > 0 || this.closed) return;
+      this.cache.flush();
+      if (this.cache.grown) this.limitCache();
+    }, TIDY_AFTER);
+    this.tidying.unref();
   }
 
   /** The cache takes a tenth of the disk at most, as BuildKit's does by default: the oldest records go. */
   private limitCache(): void {
+    this.cache.grown = false;
     const limit = statfs(this.options.root).total / 10;
     const held = this.usage().reduce((sum, record) => sum + (record.shared ? 0 : record.size), 0);
     if (held > limit) void this.prune({ all: true, keep: limit }).catch(() => {});

@@ -67,6 +67,8 @@ class ClassicBuild {
   private readonly images = new Map<Stage, StageImage>();
   /** `Step n/m` of steps that work on files, to show one that fails before its turn. */
   private readonly numbers = new Map<Vertex, { number: number; code: string }>();
+  /** Images of steps that are not recorded yet. */
+  private readonly pending: { id: Digest; bytes: Uint8Array; parent: Digest | null }[] = [];
   /** What went wrong first; everything after it is a consequence. */
   private failure: { vertex: Vertex | null; error: unknown } | null = null;
 
@@ -129,6 +131,8 @@ class ClassicBuild {
   }
 
   async close(): Promise<void> {
+    // The images of steps that went well stay, also where a later one failed.
+    await this.record().catch(() => {});
     this.abort.abort(new GantryError("cancelled", "build cancelled"));
     for (const log of this.baseLogs.values()) log.end();
     await this.solver.close();
@@ -204,6 +208,7 @@ class ClassicBuild {
       image = await this.step(step, image);
       await printer.image(image.id ?? "");
     }
+    await this.record();
     this.images.set(stage, image);
     if (image.id) await printer.aux(image.id);
     return image;
@@ -278,11 +283,24 @@ class ClassicBuild {
     return this.commit(step, before, { created, createdBy, layers: before.layers, emptyLayer: true });
   }
 
-  private async commit(step: Step, before: StageImage, made: Parameters<typeof afterStep>[2]): Promise<StageImage> {
-    const { images } = this.deps.storage;
+  private commit(step: Step, before: StageImage, made: Parameters<typeof afterStep>[2]): StageImage {
     const { bytes, after } = afterStep(before, step, made);
-    if (!images.get(after.id!)) await images.create(bytes, before.id ? { parent: before.id } : {});
+    this.pending.push({ id: after.id!, bytes, parent: before.id });
     return after;
+  }
+
+  /**
+   * Records the images of the steps so far. Where the last one is there already, so are those it was made on: then all
+   * steps came from the cache, and nothing is written.
+   */
+  private async record(): Promise<void> {
+    const { images } = this.deps.storage;
+    const pending = this.pending.splice(0);
+    const last = pending.at(-1);
+    if (!last || images.get(last.id)) return;
+    for (const { id, bytes, parent } of pending) {
+      if (!images.get(id)) await images.create(bytes, parent ? { parent } : {});
+    }
   }
 
   /** Waits for work that is shown now. Where another step failed meanwhile, that one is shown, and its error thrown. */

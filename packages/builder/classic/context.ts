@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import { GantryError, invalidParameter, systemError } from "@gantry/spec";
-import { detectCompression, preinflate, removeAt, setTimes } from "@gantry/storage";
-import { close, O, openat2, RESOLVE, S, statx } from "@gantry/sys";
+import { detectCompression, preinflate } from "@gantry/storage";
+import { S } from "@gantry/sys";
 import type { BuildSource } from "../contract.ts";
 import { beginsArchive } from "../copy/archive.ts";
 import { type ParsedFile, parseNamedFile } from "../dockerfile/parser.ts";
@@ -11,9 +10,7 @@ import { PatternMatcher } from "../ignore/matcher.ts";
 import { parseSourceRef } from "../plan/source-ref.ts";
 import { fetchGit } from "../remote/git.ts";
 import { get } from "../remote/url.ts";
-import { TemporaryTree } from "../tree/context-tree.ts";
-import { followInRoot, openDirectory, splitPath } from "../tree/follow.ts";
-import { statPath } from "../tree/source-tree.ts";
+import { TemporaryTree } from "../tree/temporary-tree.ts";
 
 const DEFAULT_NAME = "Dockerfile";
 /** Bytes of a Dockerfile, and of a .dockerignore. */
@@ -57,16 +54,10 @@ async function fromArchive(
   temporary: string,
   signal: AbortSignal,
 ): Promise<BuildContext> {
-  const tree = TemporaryTree.create(temporary, { context: true });
-  try {
-    const { head, whole } = await peek(stream);
-    const kind = detectCompression(head);
-    const external = kind === "xz" || kind === "bzip2";
-    await tree.receive(external ? await preinflate(toStream(whole)) : whole, signal);
-  } catch (error) {
-    tree.close();
-    throw error;
-  }
+  const { head, whole } = await peek(stream);
+  const kind = detectCompression(head);
+  const plain = kind === "xz" || kind === "bzip2" ? await preinflate(toStream(whole)) : whole;
+  const tree = await TemporaryTree.receive(temporary, plain, { context: true, signal });
   return withDockerfile(tree, name);
 }
 
@@ -106,33 +97,17 @@ function dropIgnored(tree: TemporaryTree, dockerfile: string): void {
     throw new GantryError(error.kind, `error reading .dockerignore: ${error.message}`);
   }
   for (const path of [".dockerignore", dockerfile]) {
-    if (!matcher.matches(path)) continue;
-    const [folder, name] = splitPath(followInRoot(tree.fd, path));
-    const fd = openDirectory(tree.fd, folder);
-    try {
-      const { mtimeNs } = statx(fd, "");
-      removeAt(fd, name);
-      setTimes(fd, null, Number(mtimeNs / 1000000000n), Number(mtimeNs % 1000000000n));
-    } finally {
-      close(fd);
-    }
-    tree.sums.delete(path);
+    if (matcher.matches(path)) tree.remove(tree.follow(path));
   }
 }
 
 /** Text of a file of the context, links followed inside it; null where there is none. */
 function readContextFile(tree: TemporaryTree, path: string): string | null {
-  const real = followInRoot(tree.fd, path);
-  const stat = statPath(tree.fd, real);
+  const real = tree.follow(path);
+  const stat = tree.stat(real);
   if (!stat) return null;
   if ((stat.mode & S.IFMT) !== S.IFREG) throw systemError(`read ${path}: is not a regular file`);
-  if (stat.size > MAX_FILE) throw invalidParameter(`${path} is too large`);
-  const fd = openat2(tree.fd, real, { flags: O.RDONLY | O.NOFOLLOW, resolve: RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS });
-  try {
-    return readFileSync(fd, "utf8");
-  } finally {
-    close(fd);
-  }
+  return new TextDecoder().decode(tree.read(real, MAX_FILE));
 }
 
 /** The first bytes of a stream, and the stream with them. */

@@ -1,7 +1,6 @@
 import { detectCompression, Inflater, openAt, TarParser } from "@gantry/storage";
 import { close, O, read } from "@gantry/sys";
 import { openDirectory, splitPath } from "../tree/follow.ts";
-import type { SourceTree } from "../tree/source-tree.ts";
 
 /** Bytes read to find a first member; long names and extended headers come before it. */
 const PROBE = 1 << 16;
@@ -9,9 +8,9 @@ const PROBE = 1 << 16;
 class Found extends Error {}
 
 /** Whether a file is a tar archive, compressed or not, judged by its beginning: what ADD unpacks. */
-export function isArchive(tree: SourceTree, real: string): boolean {
+export function isArchive(rootFd: number, real: string): boolean {
   const [folder, name] = splitPath(real);
-  const dirFd = openDirectory(tree.fd, folder);
+  const dirFd = openDirectory(rootFd, folder);
   try {
     const fd = openAt(dirFd, name, O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
     try {

@@ -1,5 +1,5 @@
 import { invalidParameter } from "@gantry/spec";
-import { Extractor, type FileStat, Inflater, openAt, statAt, TarParser } from "@gantry/storage";
+import { Extractor, type FileStat, Inflater, openAt, TarParser } from "@gantry/storage";
 import { close, O, read, S } from "@gantry/sys";
 import type { UserFiles } from "../exec/users.ts";
 import { cleanPath } from "../ignore/clean.ts";
@@ -8,7 +8,7 @@ import type { CopyOp } from "../plan/vertex.ts";
 import { followInRoot, openDirectory, splitPath } from "../tree/follow.ts";
 import type { Pacer } from "../tree/pacer.ts";
 import { copyFailed, type Selected, selectSources, sumSelected } from "../tree/select.ts";
-import { type SourceTree, sortedEntries, statPath } from "../tree/source-tree.ts";
+import { type SourceTree, statPath } from "../tree/source-tree.ts";
 import { joinSums } from "../tree/sum.ts";
 import { isArchive } from "./archive.ts";
 import { applyMode, parseMode } from "./mode.ts";
@@ -104,6 +104,9 @@ export async function performCopy(op: CopyOp, plan: CopyPlan, target: CopyTarget
     const dest = followInRoot(target.lowerFd, op.dest);
     const wantsDirectory = op.dest.endsWith("/") || op.parents;
     for (const input of plan.inputs) {
+      // On disk before its stats are looked at: inodes and link counts decide what may be linked.
+      await input.tree.root();
+      input.selected.stat = input.tree.stat(input.selected.real) ?? input.selected.stat;
       const base = joinPath(dest, input.folder);
       const type = input.selected.stat.mode & S.IFMT;
       if (type === S.IFDIR) {
@@ -111,7 +114,7 @@ export async function performCopy(op: CopyOp, plan: CopyPlan, target: CopyTarget
         continue;
       }
       const unpack = op.unpack === "all" || (op.unpack === "local" && !input.remote);
-      if (unpack && type === S.IFREG && isArchive(input.tree, input.selected.real)) {
+      if (unpack && type === S.IFREG && isArchive(await input.tree.root(), input.selected.real)) {
         archives.push({ input, dest: base });
         continue;
       }
@@ -160,17 +163,9 @@ class Copier {
     top: boolean,
   ): Promise<void> {
     if (top) close(this.writer.openFolder(dest, this.owner));
-    const fd = openDirectory(tree.fd, real);
-    let entries: { name: string; stat: FileStat }[];
-    try {
-      entries = sortedEntries(fd).flatMap((name) => {
-        const stat = statAt(fd, name);
-        return stat ? [{ name, stat }] : [];
-      });
-    } finally {
-      close(fd);
-    }
-    for (const { name, stat } of entries) {
+    for (const name of tree.list(real)) {
+      const stat = tree.stat(joinPath(real, name));
+      if (!stat) continue;
       const inner = joinPath(relative, name);
       const match = this.exclude.isEmpty ? undefined : this.exclude.step(inner, state);
       const isDirectory = (stat.mode & S.IFMT) === S.IFDIR;
@@ -189,7 +184,7 @@ class Copier {
 
   async file(tree: SourceTree, real: string, stat: FileStat, dest: string): Promise<void> {
     const [folder, name] = splitPath(real);
-    const dirFd = openDirectory(tree.fd, folder);
+    const dirFd = openDirectory(await tree.root(), folder);
     try {
       const owner = this.ownerOf(stat);
       if ((stat.mode & S.IFMT) !== S.IFREG) {
@@ -221,7 +216,7 @@ class Copier {
 /** ADD's archives: unpacked in the destination, with the owners they tell. */
 async function extract(rootFd: number, input: CopyInput, dest: string, pacer: Pacer): Promise<void> {
   const [folder, name] = splitPath(input.selected.real);
-  const dirFd = openDirectory(input.tree.fd, folder);
+  const dirFd = openDirectory(await input.tree.root(), folder);
   let fd: number;
   try {
     fd = openAt(dirFd, name, O.RDONLY | O.NOFOLLOW);

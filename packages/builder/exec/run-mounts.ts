@@ -6,10 +6,8 @@ import type { SecretSource } from "../contract.ts";
 import { cleanPath } from "../ignore/clean.ts";
 import type { ExecMount, ExecOp } from "../plan/vertex.ts";
 import { PatternMatcher } from "../ignore/matcher.ts";
-import { followInRoot } from "../tree/follow.ts";
 import { Pacer } from "../tree/pacer.ts";
 import type { SourceTree } from "../tree/source-tree.ts";
-import { statPath } from "../tree/source-tree.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import { mountOverlayAt, unmountAt } from "./overlay.ts";
 import { isDirectoryMode, type MountPoint } from "./stubs.ts";
@@ -117,8 +115,8 @@ async function prepareMount(
     case "bind": {
       const destination = target();
       const input = await context.input(mount.input!);
-      const real = followInRoot(input.tree.fd, mount.source || "/");
-      const stat = statPath(input.tree.fd, real);
+      const real = input.tree.follow(mount.source || "/");
+      const stat = input.tree.stat(real);
       if (!stat) throw notFound(`failed to calculate checksum of ref: "${mount.source}": not found`);
       const source = materialize(input, mount.readonly, join(context.directory, `bind-${index}`), undo);
       prepared.mounts.push({
@@ -150,8 +148,8 @@ function materialize(input: MountInput, readonly: boolean, place: string, undo: 
 async function fillCache(mount: ExecMount, path: string, context: MountContext): Promise<void> {
   if (mount.input !== undefined) {
     const { tree } = await context.input(mount.input);
-    const real = followInRoot(tree.fd, mount.source || "/");
-    const stat = statPath(tree.fd, real);
+    const real = tree.follow(mount.source || "/");
+    const stat = tree.stat(real);
     if (!stat || !isDirectoryMode(stat.mode)) throw notFound(`"${mount.source}": no such directory`);
     const fd = openSync(path, "r");
     try {

@@ -1,9 +1,9 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { GantryError, invalidParameter, notImplemented } from "@gantry/spec";
-import { isDirectoryBelow } from "../copy/copy.ts";
+import { S } from "@gantry/sys";
 import { parseGitRef } from "../plan/source-ref.ts";
-import { TemporaryTree } from "../tree/context-tree.ts";
+import { TemporaryTree } from "../tree/temporary-tree.ts";
 
 /**
  * Checks a git reference (`remote#ref:subdir`) out into a tree. Needs `git` on this machine, and says so where it is
@@ -49,8 +49,9 @@ function subdirectory(
   subdir: string,
   options: { temporary: string; context: boolean },
 ): TemporaryTree {
-  const { real, directory } = isDirectoryBelow(checkout.fd, subdir);
-  if (!directory) throw invalidParameter(`error setting git checkout: no such directory ${JSON.stringify(subdir)}`);
+  const real = checkout.follow(subdir);
+  const stat = checkout.stat(real);
+  if (!stat || (stat.mode & S.IFMT) !== S.IFDIR) throw invalidParameter(`error setting git checkout: no such directory ${JSON.stringify(subdir)}`);
   if (real === "") return checkout;
   const tree = TemporaryTree.create(options.temporary, { context: options.context, from: join(checkout.path, real) });
   checkout.close();

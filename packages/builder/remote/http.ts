@@ -2,7 +2,7 @@ import { setTimes } from "@gantry/storage";
 import { close, writeAll } from "@gantry/sys";
 import { invalidParameter, messageOf } from "@gantry/spec";
 import { GantryError } from "@gantry/spec";
-import { TemporaryTree } from "../tree/context-tree.ts";
+import { TemporaryTree } from "../tree/temporary-tree.ts";
 import { get } from "./url.ts";
 
 const UNNAMED = "__unnamed__";

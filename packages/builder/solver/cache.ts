@@ -42,6 +42,8 @@ const MAX_SMALL = 50_000;
  */
 export class BuildCache {
   private lease: Lease;
+  /** Whether layers were added since this was last set to false. */
+  grown = false;
   /** Keys used since the last flush: written in one go, for a commit for each would cost more than the look-up. */
   private readonly used = new Set<string>();
   private readonly select;
@@ -78,7 +80,10 @@ export class BuildCache {
 
   store(key: string, result: CachedResult, about: { description: string; parent: string }): void {
     const now = Date.now();
-    if (result.diffId !== null) this.lease.add(result.diffId);
+    if (result.diffId !== null) {
+      this.lease.add(result.diffId);
+      this.grown = true;
+    }
     this.insert.run(key, result.diffId, result.created, about.description.slice(0, 1000), about.parent, now, now);
   }
 

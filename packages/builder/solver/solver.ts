@@ -13,7 +13,7 @@ import { PatternMatcher } from "../ignore/matcher.ts";
 import type { CopyOp, ExecOp, MkdirOp, Vertex } from "../plan/vertex.ts";
 import { fetchFile } from "../remote/http.ts";
 import { fetchGit } from "../remote/git.ts";
-import type { TemporaryTree } from "../tree/context-tree.ts";
+import type { TemporaryTree } from "../tree/temporary-tree.ts";
 import { Pacer } from "../tree/pacer.ts";
 import { selectSources, sumSelected } from "../tree/select.ts";
 import type { SourceTree } from "../tree/source-tree.ts";
@@ -182,7 +182,10 @@ export class Solver {
   }
 
   private async mountInput(result: VertexResult): Promise<MountInput> {
-    if (result.type === "tree") return { tree: result.tree, directories: [result.tree.path], layers: null };
+    if (result.type === "tree") {
+      await result.tree.root();
+      return { tree: result.tree, directories: [result.tree.path], layers: null };
+    }
     const { layers } = result;
     const { storage } = this.options;
     return {

@@ -2,7 +2,7 @@ import type { Digest } from "@gantry/spec";
 import type { LayerStore, RootView } from "@gantry/storage";
 import { readUserFiles, type UserFiles } from "../exec/users.ts";
 import type { StepBase } from "../exec/run.ts";
-import type { SourceTree } from "../tree/source-tree.ts";
+import { DiskTree, type SourceTree } from "../tree/source-tree.ts";
 
 /** Chains of layers as read-only trees, each opened once in a build. */
 export class LayerTrees {
@@ -27,8 +27,7 @@ export class LayerTrees {
   }
 }
 
-export class LayerTree implements SourceTree, StepBase {
-  readonly sums = null;
+export class LayerTree extends DiskTree implements SourceTree, StepBase {
   readonly linkable = false;
   readonly context = false;
   private userFiles: UserFiles | undefined;
@@ -36,14 +35,16 @@ export class LayerTree implements SourceTree, StepBase {
   constructor(
     readonly layers: Digest[],
     private readonly view: RootView,
-  ) {}
+  ) {
+    super(view.fd, null);
+  }
 
-  get fd(): number {
-    return this.view.fd;
+  async root(): Promise<number> {
+    return this.fd;
   }
 
   users(): UserFiles {
-    this.userFiles ??= readUserFiles(this.view.fd);
+    this.userFiles ??= readUserFiles(this.fd);
     return this.userFiles;
   }
 

@@ -23,7 +23,8 @@ export function listRecords(cache: BuildCache, mounts: CacheMounts, storage: Sto
       description: row.description,
       parents: parent ? [parent] : [],
       inUse: false,
-      shared: diffId !== null && inImages.has(diffId),
+      // A step that changed nothing takes no room either way.
+      shared: diffId === null || inImages.has(diffId),
       size: present && first ? storage.layers.get(diffId).size : 0,
       createdAt: row.created_ms,
       lastUsedAt: row.used_ms,

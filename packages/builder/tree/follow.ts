@@ -18,6 +18,11 @@ export function openDirectory(rootFd: number, path: string): number {
  * the last one; what does not exist stays as it is written. Never leads out. Throws SysError ELOOP.
  */
 export function followInRoot(rootFd: number, path: string): string {
+  return resolveLinks(path, (folder, name) => linkTarget(rootFd, folder, name));
+}
+
+/** The same, with links told by `target`: null for what is no link. */
+export function resolveLinks(path: string, target: (folder: string, name: string) => string | null): string {
   let links = 0;
   let real: string[] = [];
   const rest = path.split("/").reverse();
@@ -28,14 +33,14 @@ export function followInRoot(rootFd: number, path: string): string {
       real.pop();
       continue;
     }
-    const target = linkTarget(rootFd, real.join("/"), part);
-    if (target === null) {
+    const link = target(real.join("/"), part);
+    if (link === null) {
       real.push(part);
       continue;
     }
     if (++links > MAX_LINKS) throw new SysError("open", ELOOP, path);
-    if (target.startsWith("/")) real = [];
-    rest.push(...target.split("/").reverse());
+    if (link.startsWith("/")) real = [];
+    rest.push(...link.split("/").reverse());
   }
   return real.join("/");
 }

@@ -1,12 +1,11 @@
 import { GantryError, invalidParameter, notFound } from "@gantry/spec";
-import { type FileStat, statAt } from "@gantry/storage";
-import { close, S } from "@gantry/sys";
+import type { FileStat } from "@gantry/storage";
+import { S } from "@gantry/sys";
 import { cleanPath } from "../ignore/clean.ts";
 import { globToRegExp, hasWildcards } from "../ignore/glob.ts";
 import { type MatchState, PatternMatcher } from "../ignore/matcher.ts";
-import { followInRoot, openDirectory, splitPath } from "./follow.ts";
 import type { Pacer } from "./pacer.ts";
-import { type SourceTree, sortedEntries, statPath, sumOf } from "./source-tree.ts";
+import type { SourceTree } from "./source-tree.ts";
 import { joinSums } from "./sum.ts";
 
 /** Something COPY copies: a file, or a directory with all in it. */
@@ -33,8 +32,8 @@ export function selectSources(tree: SourceTree, path: string): Selected[] {
 }
 
 function selectOne(tree: SourceTree, path: string): Selected {
-  const real = followInRoot(tree.fd, path);
-  const stat = statPath(tree.fd, real);
+  const real = tree.follow(path);
+  const stat = tree.stat(real);
   if (stat) return { path, real, stat };
   const missing = `stat ${path}: file does not exist`;
   throw notFound(tree.context ? `file not found in build context or excluded by .dockerignore: ${missing}` : missing);
@@ -51,19 +50,10 @@ function expandGlob(tree: SourceTree, parts: string[], folder = ""): string[] {
   if (part === undefined) return [folder];
   const join = (name: string) => (folder === "" ? name : `${folder}/${name}`);
   const pattern = globToRegExp(part);
-  let fd: number;
-  try {
-    fd = openDirectory(tree.fd, folder);
-  } catch {
-    return [];
-  }
-  let names: string[];
-  try {
-    names = sortedEntries(fd).filter((name) => pattern.test(name));
-  } finally {
-    close(fd);
-  }
-  return names.flatMap((name) => expandGlob(tree, rest, join(name)));
+  return tree
+    .list(folder)
+    .filter((name) => pattern.test(name))
+    .flatMap((name) => expandGlob(tree, rest, join(name)));
 }
 
 /**
@@ -76,24 +66,10 @@ export async function sumSelected(
   exclude: PatternMatcher,
   pacer: Pacer,
 ): Promise<string> {
-  const [folder, name] = splitPath(selected.real);
   if ((selected.stat.mode & S.IFMT) !== S.IFDIR) {
-    const fd = openDirectory(tree.fd, folder);
-    try {
-      return `file:${await sumOf(tree, fd, name, selected.real, selected.stat, pacer)}`;
-    } finally {
-      close(fd);
-    }
+    return `file:${await tree.sum(selected.real, selected.stat, pacer)}`;
   }
-  const sums: string[] = [];
-  if (selected.real !== "") {
-    const fd = openDirectory(tree.fd, folder);
-    try {
-      sums.push(await sumOf(tree, fd, name, selected.real, selected.stat, pacer));
-    } finally {
-      close(fd);
-    }
-  }
+  const sums = selected.real === "" ? [] : [await tree.sum(selected.real, selected.stat, pacer)];
   await sumDirectory(tree, selected.real, "", undefined, exclude, pacer, sums);
   return joinSums("dir", sums.sort());
 }
@@ -107,26 +83,17 @@ async function sumDirectory(
   pacer: Pacer,
   sums: string[],
 ): Promise<void> {
-  // Gone into only after the descriptor is closed: trees may be deeper than descriptors are many.
-  const directories: { path: string; inner: string; state: MatchState | undefined }[] = [];
-  const fd = openDirectory(tree.fd, real);
-  try {
-    for (const name of sortedEntries(fd)) {
-      const inner = relative === "" ? name : `${relative}/${name}`;
-      const path = real === "" ? name : `${real}/${name}`;
-      const match = exclude.isEmpty ? undefined : exclude.step(inner, state);
-      const stat = statAt(fd, name);
-      if (!stat) continue;
-      const isDirectory = (stat.mode & S.IFMT) === S.IFDIR;
-      if (match?.matched && !(isDirectory && exclude.hasExclusions)) continue;
-      if (!match?.matched) sums.push(await sumOf(tree, fd, name, path, stat, pacer));
-      if (isDirectory) directories.push({ path, inner, state: match?.state });
-    }
-  } finally {
-    close(fd);
-  }
-  for (const { path, inner, state: innerState } of directories) {
-    await sumDirectory(tree, path, inner, innerState, exclude, pacer, sums);
+  for (const name of tree.list(real)) {
+    const inner = relative === "" ? name : `${relative}/${name}`;
+    const path = real === "" ? name : `${real}/${name}`;
+    const match = exclude.isEmpty ? undefined : exclude.step(inner, state);
+    const stat = tree.stat(path);
+    if (!stat) continue;
+    const isDirectory = (stat.mode & S.IFMT) === S.IFDIR;
+    if (match?.matched && !(isDirectory && exclude.hasExclusions)) continue;
+    if (!match?.matched) sums.push(await tree.sum(path, stat, pacer));
+    if (isDirectory) await sumDirectory(tree, path, inner, match?.state, exclude, pacer, sums);
+    await pacer.tick();
   }
 }
 

@@ -1,23 +1,32 @@
 import { type FileStat, listDirectory, openAt, readlinkAt, statAt } from "@gantry/storage";
 import { close, getxattr, O, read, S } from "@gantry/sys";
-import { openDirectory, splitPath } from "./follow.ts";
+import { followInRoot, openDirectory, splitPath } from "./follow.ts";
 import type { Pacer } from "./pacer.ts";
 import { FileSum, headerOfStat } from "./sum.ts";
 
-/** A directory tree that COPY reads from: a build context, an image's or a stage's files, a download. */
+/**
+ * A directory tree that COPY reads from: a build context, an image's or a stage's files, a download. Paths are relative
+ * to its root and real: without links, `.` and `..`; `follow` gives them.
+ */
 export interface SourceTree {
-  /** Its root directory, borrowed. */
-  readonly fd: number;
-  /** Checksums known already, by path. */
-  readonly sums: Map<string, string> | null;
   /** Whether its files may be linked into layers instead of being copied: they are this build's own, and thrown away. */
   readonly linkable: boolean;
   /** Whether it is the build context, for messages. */
   readonly context: boolean;
+  /** The real path that a path leads to. */
+  follow(path: string): string;
+  /** Null where nothing is there. */
+  stat(path: string): FileStat | null;
+  /** Names in a directory, in byte order; none where it is no directory. */
+  list(path: string): string[];
+  /** Checksum of one file, link, device or (without its entries) directory. */
+  sum(path: string, stat: FileStat, pacer: Pacer): Promise<string>;
+  /** The tree's root directory on disk, borrowed. Lays it out there first, where it is not. */
+  root(): Promise<number>;
   close(): void;
 }
 
-/** Stat of a real path. Null where nothing is there. */
+/** Stat of a real path below a root. Null where nothing is there. */
 export function statPath(rootFd: number, path: string): FileStat | null {
   if (path === "") return statAt(rootFd, "");
   const [folder, name] = splitPath(path);
@@ -34,20 +43,54 @@ export function statPath(rootFd: number, path: string): FileStat | null {
   }
 }
 
-/** Checksum of one file, link, device or (without its entries) directory. */
-export async function sumOf(
-  tree: SourceTree,
-  dirFd: number,
-  name: string,
-  path: string,
-  stat: FileStat,
-  pacer: Pacer,
-): Promise<string> {
-  const known = tree.sums?.get(path);
-  if (known !== undefined) return known;
-  const type = stat.mode & S.IFMT;
-  if (type === S.IFLNK) return new FileSum(headerOfStat(path, stat, readlinkAt(dirFd, name), null)).digest();
-  if (type !== S.IFREG) return new FileSum(headerOfStat(path, stat, "", null)).digest();
+/** A tree on disk, or one that is mounted. */
+export class DiskTree {
+  constructor(
+    readonly fd: number,
+    private readonly sums: ReadonlyMap<string, string> | null,
+  ) {}
+
+  follow(path: string): string {
+    return followInRoot(this.fd, path);
+  }
+
+  stat(path: string): FileStat | null {
+    return statPath(this.fd, path);
+  }
+
+  list(path: string): string[] {
+    let fd: number;
+    try {
+      fd = openDirectory(this.fd, path);
+    } catch {
+      return [];
+    }
+    try {
+      return listDirectory(fd)
+        .map((entry) => entry.name)
+        .sort();
+    } finally {
+      close(fd);
+    }
+  }
+
+  async sum(path: string, stat: FileStat, pacer: Pacer): Promise<string> {
+    const known = this.sums?.get(path);
+    if (known !== undefined) return known;
+    const type = stat.mode & S.IFMT;
+    if (type !== S.IFREG && type !== S.IFLNK) return new FileSum(headerOfStat(path, stat, "", null)).digest();
+    const [folder, name] = splitPath(path);
+    const dirFd = openDirectory(this.fd, folder);
+    try {
+      if (type === S.IFLNK) return new FileSum(headerOfStat(path, stat, readlinkAt(dirFd, name), null)).digest();
+      return await sumFile(dirFd, name, path, stat, pacer);
+    } finally {
+      close(dirFd);
+    }
+  }
+}
+
+async function sumFile(dirFd: number, name: string, path: string, stat: FileStat, pacer: Pacer): Promise<string> {
   const fd = openAt(dirFd, name, O.RDONLY | O.NOFOLLOW);
   try {
     const sum = new FileSum(headerOfStat(path, stat, "", getxattr(fd, "security.capability")));
@@ -60,11 +103,4 @@ export async function sumOf(
   } finally {
     close(fd);
   }
-}
-
-/** Entries of a directory in byte order. The descriptor is borrowed. */
-export function sortedEntries(fd: number): string[] {
-  return listDirectory(fd)
-    .map((entry) => entry.name)
-    .sort();
 }
