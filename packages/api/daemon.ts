@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { openBuilder } from "@gantry/builder";
 import { openDistribution } from "@gantry/distribution";
 import { applyRestartPolicies, type Engine, openDatabase, openEngine, shutdownEngine } from "@gantry/engine";
-import { openRuntime, type Runtime } from "@gantry/libcontainer";
+import { installInit, openRuntime, type Runtime } from "@gantry/libcontainer";
 import { openNetwork } from "@gantry/network";
 import { messageOf } from "@gantry/spec";
 import { closeWorkers, openStorage } from "@gantry/storage";
@@ -48,7 +48,7 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
       storage,
       network,
       runtimes,
-      initBinary: null,
+      initBinary: installInit(settings.dataRoot),
       id: engineId(`${settings.dataRoot}/engine-id`),
     });
     const images = new Images({

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import type { ExitStatus, Task } from "@gantry/libcontainer";
 import { messageOf } from "@gantry/spec";
 import type { Container } from "./containers/container.ts";
@@ -30,6 +30,7 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
   const engine = new Engine(parts, hasCgroupV2());
   ensureExecRoot(engine);
   const containers = engine.containers.loadAll();
+  engine.later("sweeping container directories", sweep(engine, new Set(containers.map(({ id }) => id))));
   const live: { containerId: string; pid: number }[] = [];
   const ended: { container: Container; task: Task | null; status: ExitStatus }[] = [];
   await Promise.all(
@@ -68,6 +69,15 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
     }
   }
   return engine;
+}
+
+/** Deletes directories of containers that are on no list: a create or a removal was cut off there. */
+async function sweep(engine: Engine, known: Set<string>): Promise<void> {
+  const { dataRoot } = engine.config;
+  for (const id of await readdir(`${dataRoot}/containers`).catch(() => [])) {
+    if (known.has(id) || !/^[0-9a-f]{64}$/.test(id) || engine.containers.find(id) !== null) continue;
+    await rm(`${dataRoot}/containers/${id}`, { recursive: true, force: true });
+  }
 }
 
 async function findTask(engine: Engine, container: Container): Promise<Task | null> {

@@ -3,6 +3,7 @@ import type { AttachStream } from "@gantry/libcontainer";
 import { conflict, ExecConfig, ExecStartRequest, messageOf } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
+import { frame } from "./frames.ts";
 import { pump, streamType } from "./stdio.ts";
 
 const number = Type.Optional(Type.Integer());
@@ -43,7 +44,8 @@ export function execRoutes(engine: Engine): Route[] {
           );
         } catch (error) {
           // The answer has begun: the words go where the output would have gone.
-          client.write(Buffer.from(`${messageOf(error)}\r\n`));
+          const words = Buffer.from(`${messageOf(error)}\r\n`);
+          client.write(tty ? words : frame(1, words));
           client.close();
           return;
         }
@@ -55,6 +57,8 @@ export function execRoutes(engine: Engine): Route[] {
           stdin: config.AttachStdin === true,
           closeStdin: true,
           detachKeys: tty && config.AttachStdin === true ? (config.DetachKeys ?? "") : null,
+          // Clients ask for the exit code as soon as the connection ends.
+          beforeClose: () => exec.done,
           onDetach: () => exec.container.emit("exec_detach", { execID: exec.id }),
         });
       },

@@ -25,6 +25,8 @@ export interface PumpOptions {
   /** Keys that detach; only watched on terminals. null: none. */
   detachKeys: string | null;
   onDetach?: () => void;
+  /** Waited for between the end of the output and the close. */
+  beforeClose?: () => Promise<unknown> | null;
 }
 
 /** Carries bytes between a client and a process until its output ends, or the client goes, or detaches. */
@@ -40,6 +42,7 @@ export async function pump(client: Client, stream: AttachStream, options: PumpOp
   } catch {
     // The process's side broke off: its end is all there is to tell.
   }
+  if (!client.closed) await options.beforeClose?.();
   stream.close();
   client.close();
 }

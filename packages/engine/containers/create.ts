@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import {
   type ContainerCreateRequest,
   type ContainerCreateResponse,
@@ -9,6 +10,7 @@ import {
 } from "@gantry/spec";
 import { mergeImageConfig, normaliseConfig, validateContainerConfig } from "../config/container-config.ts";
 import { defaultHostConfig, validateHostConfig } from "../config/host-config.ts";
+import { parseMounts } from "../config/mounts.ts";
 import { portKey } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";
 import { newId, shortId } from "../ids.ts";
@@ -52,6 +54,7 @@ export async function createContainer(
   defaultHostConfig(host, engine.config, engine.cgroupV2);
   resolveNamespaceSharing(engine, host, endpoints);
   normalisePorts(host);
+  parseMounts(host, Object.keys(config.Volumes ?? {}));
 
   const id = newId();
   const reserved = engine.containers.reserveName(name, id);
@@ -62,7 +65,10 @@ export async function createContainer(
     }
     const diffIds = image?.rootfs.diff_ids ?? [];
     await engine.storage.layers.createContainer(id, diffIds);
-    made.push(() => engine.storage.layers.removeContainer(id));
+    made.push(async () => {
+      await engine.storage.layers.removeContainer(id);
+      await rm(`${engine.config.dataRoot}/containers/${id}`, { recursive: true, force: true });
+    });
     const mounts = await resolveMounts(engine, host, config, diffIds, made);
     const record: ContainerRecord = {
       id,

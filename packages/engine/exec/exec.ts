@@ -49,6 +49,7 @@ export function createExec(engine: Engine, container: Container, config: ExecCon
     task: null,
     startedAt: Date.now(),
     endedAt: null,
+    done: null,
   });
   container.emit(`exec_create: ${(config.Cmd ?? []).join(" ")}`, { execID: id });
   return id;
@@ -125,7 +126,7 @@ export async function startExec(
     await task.start();
     exec.pid = task.pid;
     container.emit(`exec_start: ${(exec.config.Cmd ?? []).join(" ")}`, { execID: exec.id });
-    task.wait().then(
+    exec.done = task.wait().then(
       (status) => {
         engine.execs.ended(exec, status.exitCode);
         container.emit("exec_die", { execID: exec.id, exitCode: String(status.exitCode) });

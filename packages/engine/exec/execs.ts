@@ -13,6 +13,8 @@ export interface Exec {
   task: ExecTask | null;
   startedAt: number;
   endedAt: number | null;
+  /** Resolves when its exit code is known; null before it was started. */
+  done: Promise<void> | null;
 }
 
 const KEEP_ENDED_MS = 5 * 60_000;

@@ -25,6 +25,7 @@ export async function runProbe(
     task: null,
     startedAt: Date.now(),
     endedAt: null,
+    done: null,
   };
   let output = "";
   let collected: Promise<void> = Promise.resolve();
