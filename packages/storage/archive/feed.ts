@@ -133,7 +133,7 @@ export function decompressByProgram(
         if (!done) return controller.enqueue(value);
         const code = await child.exited;
         if (code === 0) return controller.close();
-        const words = (await new Response(child.stderr).text()).trim().slice(0, 300);
+        const words = (await new Response(child.stderr).text()).trim().split("\n")[0]?.slice(0, 300);
         controller.error(badArchive(`${program}: ${words || `exit status ${code}`}`));
       },
       async cancel(reason) {
