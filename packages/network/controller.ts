@@ -1,6 +1,8 @@
 import {
   type EndpointSettings,
   forbidden,
+  GantryError,
+  messageOf,
   type NetworkCreateRequest,
   type NetworkInspect,
   notFound,
@@ -96,11 +98,11 @@ export class Controller implements NetworkController {
 
   async prepare(request: SandboxRequest): Promise<PreparedSandbox> {
     await this.ready();
-    return this.inTurn(request.containerId, () => this.parts.sandboxes.prepare(request));
+    return this.inTurn(request.containerId, () => inSetUp(() => this.parts.sandboxes.prepare(request)));
   }
 
   plumb(containerId: string, pid: number): Promise<void> {
-    return this.inTurn(containerId, () => this.parts.sandboxes.plumb(containerId, pid));
+    return this.inTurn(containerId, () => inSetUp(() => this.parts.sandboxes.plumb(containerId, pid)));
   }
 
   release(containerId: string): Promise<void> {
@@ -223,7 +225,12 @@ export class Controller implements NetworkController {
 
 function refuseMixing(network: NetworkRecord, sandbox: Sandbox | undefined): void {
   if (network.driver === "host") {
-    throw forbidden("container cannot be disconnected from host network or connected to host network");
+    throw forbidden("cannot connect container to host network - container must be created in host network mode");
+  }
+  if (network.driver === "null") {
+    throw forbidden(
+      "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+    );
   }
   if (sandbox === undefined) return;
   if (sandbox.mode === "container" || sandbox.mode === "host") {
@@ -231,9 +238,21 @@ function refuseMixing(network: NetworkRecord, sandbox: Sandbox | undefined): voi
       "container sharing network namespace with another container or host cannot be connected to any other network",
     );
   }
-  if (network.driver === "null" || sandbox.mode === "none") {
+  if (sandbox.mode === "none") {
     throw forbidden(
       "container cannot be connected to multiple networks with one of the networks in private (none) mode",
     );
+  }
+}
+
+/** What goes wrong in a container's start is told with Docker's words before it, except what was wrong with the request itself. */
+async function inSetUp<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const message = messageOf(error);
+    if (message.startsWith("invalid config for network")) throw error;
+    const kind = error instanceof GantryError ? error.kind : "system";
+    throw new GantryError(kind, `failed to set up container networking: ${message}`, { cause: error });
   }
 }

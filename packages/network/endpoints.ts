@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { type EndpointSettings, forbidden, invalidParameter } from "@gantry/spec";
 import { parseMac } from "@gantry/sys";
 import { randomMac } from "./drivers/bridge.ts";
-import { parseAddress, parseCidr } from "./ipam/cidr.ts";
+import { contains, parseAddress, parseCidr } from "./ipam/cidr.ts";
 import { bare, type Endpoint, type NetworkRecord, type Sandbox } from "./model.ts";
 import type { Networks } from "./networks.ts";
 import { endpointSysctls } from "./sysctl.ts";
@@ -26,6 +26,14 @@ export class Endpoints {
         "user specified IP address is supported only when connecting to networks with user configured subnets",
       );
     }
+    for (const text of addresses) {
+      const address = parseAddress(text!);
+      const subnets = network.ipam.config.map((pool) => parseCidr(pool.Subnet ?? ""));
+      const inside = address !== null && subnets.some((subnet) => subnet !== null && contains(subnet, address));
+      if (network.userSubnet && address !== null && !inside) {
+        problems.push(`no configured subnet or ip-range contain the IP address ${text}`);
+      }
+    }
     if (wanted?.IPv4Address && parseAddress(wanted.IPv4Address)?.family !== 4) {
       problems.push(`invalid IPv4 address: ${wanted.IPv4Address}`);
     }
@@ -39,9 +47,8 @@ export class Endpoints {
       problems.push(`invalid MAC address: ${settings.MacAddress}`);
     }
     if (problems.length > 0) {
-      throw invalidParameter(
-        `invalid config for network ${network.name}: invalid endpoint settings:\n${problems.join("\n")}`,
-      );
+      const list = problems.length === 1 ? problems[0] : problems.map((problem) => `* ${problem}`).join("\n");
+      throw invalidParameter(`invalid config for network ${network.name}: invalid endpoint settings:\n${list}`);
     }
     endpointSysctls(settings.DriverOpts?.["com.docker.network.endpoint.sysctls"], "IFNAME");
   }
@@ -118,11 +125,9 @@ function gatewayOf(network: NetworkRecord, address: string): string {
   const chosen = network.state[address.includes(":") ? "gateway6" : "gateway4"];
   if (chosen !== undefined) return chosen;
   const parsed = parseAddress(bare(address))!;
-  for (const pool of network.ipam.config) {
-    const subnet = parseCidr(pool.Subnet ?? "");
-    if (subnet === null || subnet.family !== parsed.family) continue;
-    const host = BigInt(subnet.family === 4 ? 32 : 128) - BigInt(subnet.prefix);
-    if (parsed.value >> host === subnet.base >> host) return bare(pool.Gateway ?? "");
+  for (const [text, gateway] of Object.entries(network.gateways)) {
+    const subnet = parseCidr(text);
+    if (subnet !== null && contains(subnet, parsed)) return gateway;
   }
   return "";
 }

@@ -16,6 +16,7 @@ export function inspectNetwork(network: NetworkRecord, sandboxes: Iterable<Sandb
       };
     }
   }
+  const deviceless = network.predefined && network.driver !== "bridge";
   return {
     Name: network.name,
     Id: network.id,
@@ -24,7 +25,11 @@ export function inspectNetwork(network: NetworkRecord, sandboxes: Iterable<Sandb
     Driver: network.driver,
     EnableIPv4: network.ipv4,
     EnableIPv6: network.ipv6,
-    IPAM: { Driver: network.ipam.driver, Options: network.ipam.options, Config: network.ipam.config },
+    IPAM: {
+      Driver: network.ipam.driver,
+      Options: network.ipam.options,
+      Config: deviceless ? null : network.ipam.config,
+    },
     Internal: network.internal,
     Attachable: network.attachable,
     Ingress: network.ingress,

@@ -18,6 +18,8 @@ export interface NetworkRecord {
   options: Record<string, string>;
   labels: Record<string, string>;
   ipam: { driver: string; options: Record<string, string> | null; config: IPAMPool[] };
+  /** The gateway of each subnet, also where inspect does not show one because the user gave a subnet without it. */
+  gateways: Record<string, string>;
   /** Whether the user chose a subnet: only then may containers ask for addresses. */
   userSubnet: boolean;
   /** bridge, host and none, which cannot be removed. */

@@ -70,10 +70,8 @@ export class Networks {
   /** Makes a network from a client's request. Throws GantryError with nothing left behind. */
   async create(request: NetworkCreateRequest): Promise<NetworkRecord> {
     const name = request.Name ?? "";
-    if (name.trim() === "") throw invalidParameter("invalid network name: name is empty");
-    if (name.length > 255 || /[\s/\0]/.test(name)) {
-      throw invalidParameter(`invalid network name: ${JSON.stringify(name.slice(0, 100))}`);
-    }
+    if (name.trim() === "") throw invalidParameter("invalid name: name is empty");
+    if (name.length > 1024) throw invalidParameter("invalid name: too long");
     if (PREDEFINED.includes(name)) throw forbidden(`operation is not permitted on predefined ${name} network`);
     if (this.byName.has(name)) throw conflict(`network with name ${name} already exists`);
     const network = this.recordOf(request, name);
@@ -114,7 +112,8 @@ export class Networks {
   async remove(network: NetworkRecord): Promise<void> {
     if (network.predefined) throw forbidden(`${network.name} is a pre-defined network and cannot be removed`);
     const user = this.all().find((other) => network.configOnly && other.configFrom === network.name);
-    if (user !== undefined) throw forbidden(`configuration network ${JSON.stringify(network.name)} is in use`);
+    if (user !== undefined)
+      throw forbidden(`error while removing network: configuration network ${JSON.stringify(network.name)} is in use`);
     if (!network.configOnly) await (await this.findDrivers(network)).driver.remove(network);
     this.store.dropNetwork(network.id);
     await this.forget(network);
@@ -137,7 +136,7 @@ export class Networks {
       id: randomBytes(32).toString("hex"),
       name,
       created: timestamp(),
-      driver: request.Driver || "bridge",
+      driver: request.ConfigOnly ? "null" : request.Driver || "bridge",
       scope: request.Scope === "swarm" || request.Scope === "global" ? request.Scope : "local",
       ipv4: request.EnableIPv4 ?? true,
       ipv6: request.EnableIPv6 ?? false,
@@ -153,6 +152,7 @@ export class Networks {
         options: ipam?.Options ?? null,
         config: (ipam?.Config ?? []).filter((pool) => pool.Subnet || pool.IPRange || pool.Gateway),
       },
+      gateways: {},
       userSubnet: (ipam?.Config ?? []).some((pool) => pool.Subnet),
       predefined: false,
       state: {},

@@ -27,6 +27,9 @@ import type { Resolver } from "./resolver.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { NetworkStore } from "./store.ts";
 
+/** How often is looked whether another program changed the firewall, e.g. by `nft flush ruleset`. */
+const WATCH_MS = 1000;
+
 /** What the daemon is told about networks; names of daemon.json keys where those exist. */
 export interface NetworkOptions {
   db: Database;
@@ -59,6 +62,8 @@ export interface NetworkOptions {
   defaultNetworkOpts?: Record<string, Record<string, string>>;
   /** Name of the firewall table; `gantry` for the bridge gantry0, else `gantry-<bridge>`, so that engines do not meet. */
   table?: string;
+  /** Where plugins are looked for, instead of Docker's folders. */
+  pluginPlaces?: { sockets: string; specs: string[] };
   /** Told what went wrong where nothing fails for it. */
   warn?: (text: string) => void;
   /** Another resolver than the embedded one. */
@@ -94,7 +99,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     deviceless("host"),
     deviceless("null"),
   ];
-  const drivers = new Drivers(own, addresses, host, options.defaultNetworkOpts ?? {});
+  const drivers = new Drivers(own, addresses, host, options.defaultNetworkOpts ?? {}, options.pluginPlaces);
   const networks = new Networks(store, host, drivers);
   const endpoints = new Endpoints(networks);
   const connections = new ConnectionSweeper(options.warn ?? (() => {}));
@@ -117,7 +122,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     endpoints,
     publisher,
     resolver,
-    hostGateway: () => options.hostGatewayIps?.[0] ?? bare(networks.find("bridge")?.ipam.config[0]?.Gateway ?? ""),
+    hostGateway: () => options.hostGatewayIps?.[0] ?? Object.values(networks.find("bridge")?.gateways ?? {})[0] ?? "",
     emit: (event) => {
       for (const listener of listeners) listener(event);
     },
@@ -146,6 +151,15 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     store.saveNetwork(network);
   }
   await openDefaultBridge(options, bridge, networks, host, store);
+  const watch = setInterval(() => {
+    try {
+      if (firewall.repair())
+        options.warn?.(`firewall table ${table} was changed by another program; it was written again`);
+    } catch (error) {
+      options.warn?.(messageOf(error));
+    }
+  }, WATCH_MS);
+  watch.unref();
   return new Controller({
     store,
     host,
@@ -155,7 +169,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     allocator,
     resolver,
     listeners,
-    stop: [() => relay.stop(), () => connections.now()],
+    stop: [() => clearInterval(watch), () => relay.stop(), () => connections.now()],
   });
 }
 
@@ -237,6 +251,7 @@ function predefined(name: string, driver: string): NetworkRecord {
     options: {},
     labels: {},
     ipam: { driver: "default", options: null, config: [] },
+    gateways: {},
     userSubnet: false,
     predefined: true,
     state: {},

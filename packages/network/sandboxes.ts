@@ -314,6 +314,8 @@ export class Sandboxes {
 
   private hosts(sandbox: Sandbox): string {
     if (sandbox.mode === "container") return "";
+    // The host's own file, unless there is something to add.
+    if (sandbox.mode === "host" && sandbox.extraHosts.length === 0) return "";
     return hostsFile(sandbox, this.legacyLinks(sandbox), this.parts.hostGateway());
   }
 

@@ -1,8 +1,20 @@
+import { isErrno } from "./errno.ts";
 import { NETLINK, NetlinkSocket } from "./netlink.ts";
 import { align, NetlinkBatch, type NetlinkMessage, NLM_F, parseAttributes } from "./netlink-message.ts";
 
 const SUBSYSTEM = 10;
-const MESSAGE = { NEWSETELEM: 12, GETSETELEM: 13, DELSETELEM: 14 } as const;
+const MESSAGE = {
+  NEWTABLE: 0,
+  GETTABLE: 1,
+  NEWRULE: 6,
+  GETRULE: 7,
+  NEWSETELEM: 12,
+  GETSETELEM: 13,
+  DELSETELEM: 14,
+  NEWGEN: 15,
+  GETGEN: 16,
+} as const;
+const isMessage = (message: NetlinkMessage, type: number) => message.type === ((SUBSYSTEM << 8) | type);
 const BATCH_BEGIN = 16;
 const BATCH_END = 17;
 const NFPROTO_INET = 1;
@@ -56,6 +68,44 @@ export class NftElements {
       count += elementsIn(message);
     });
     return count;
+  }
+
+  /** A number that changes with every change of any table of the namespace, whoever makes it. */
+  generation(): number {
+    const batch = new NetlinkBatch();
+    batch
+      .message((SUBSYSTEM << 8) | MESSAGE.GETGEN, NLM_F.ACK, "generation")
+      .u8(0)
+      .u8(0)
+      .u16(0);
+    const answer = this.socket.transact(batch)[0]!.find((one) => isMessage(one, MESSAGE.NEWGEN));
+    const id = answer === undefined ? undefined : parseAttributes(answer.payload, 4).get(1);
+    return id === undefined ? 0 : Buffer.from(id).readUInt32BE(0);
+  }
+
+  /**
+   * What tells this very table from one made anew, and how many rules it has: "handle/rules". `null` where it is not there.
+   */
+  identity(): string | null {
+    const batch = new NetlinkBatch();
+    batch.message((SUBSYSTEM << 8) | MESSAGE.GETTABLE, NLM_F.ACK, `table ${this.table}`);
+    batch.u8(NFPROTO_INET).u8(0).u16(0).attrString(1, this.table);
+    let handle: Uint8Array | undefined;
+    try {
+      const answer = this.socket.transact(batch)[0]!.find((one) => isMessage(one, MESSAGE.NEWTABLE));
+      handle = answer === undefined ? undefined : parseAttributes(answer.payload, 4).get(4);
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return null;
+      throw error;
+    }
+    let rules = 0;
+    const list = new NetlinkBatch();
+    list.message((SUBSYSTEM << 8) | MESSAGE.GETRULE, NLM_F.DUMP, `rules of ${this.table}`);
+    list.u8(NFPROTO_INET).u8(0).u16(0).attrString(1, this.table);
+    this.socket.dump(list, (message) => {
+      if (isMessage(message, MESSAGE.NEWRULE)) rules++;
+    });
+    return `${handle === undefined ? "" : Buffer.from(handle).toString("hex")}/${rules}`;
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import type { Firewall } from "../firewall/firewall.ts";
 import type { FirewallNetwork, GatewayMode } from "../firewall/ruleset.ts";
 import type { Host } from "../host.ts";
 import { parseCidr } from "../ipam/cidr.ts";
-import { bare, type Endpoint, type NetworkRecord } from "../model.ts";
+import type { Endpoint, NetworkRecord } from "../model.ts";
 import { readSysctl, writeSysctl } from "../sysctl.ts";
 import type { Driver } from "./driver.ts";
 import { boolOption, linkNameOption, mtuOption } from "./options.ts";
@@ -127,11 +127,11 @@ export class BridgeDriver implements Driver {
     const mtu = mtuOption(network.options);
     const batch = netlink.batch();
     const inhibited = boolOption(network.options, `${PREFIX}inhibit_ipv4`, false);
-    for (const pool of network.ipam.config) {
-      const subnet = parseCidr(pool.Subnet ?? "");
-      if (subnet === null || !pool.Gateway) continue;
+    for (const [text, gateway] of Object.entries(network.gateways)) {
+      const subnet = parseCidr(text);
+      if (subnet === null) continue;
       if ((subnet.family === 4 && inhibited) || gatewayMode(network, subnet.family) === "isolated") continue;
-      batch.addAddress(link.index, `${bare(pool.Gateway)}/${subnet.prefix}`);
+      batch.addAddress(link.index, `${gateway}/${subnet.prefix}`);
     }
     if (mtu > 0 && link.mtu !== mtu) batch.setLink(link.index, { mtu });
     netlink.run(batch.setLink(link.index, { up: true }));
@@ -162,7 +162,8 @@ export function bridgeName(network: NetworkRecord): string {
 export function gatewayMode(network: NetworkRecord, family: 4 | 6): GatewayMode {
   const mode = network.options[`${PREFIX}gateway_mode_ipv${family}`] ?? "nat";
   if (mode === "nat" || mode === "nat-unprotected" || mode === "routed" || mode === "isolated") return mode;
-  throw invalidParameter(`unknown gateway mode ${mode}`);
+  const key = `${PREFIX}gateway_mode_ipv${family}`;
+  throw invalidParameter(`failed to parse ${key} value: ${mode} (unknown gateway mode ${mode})`);
 }
 
 /** Where ports of the network are published that ask for no address; empty for the daemon's own choice. */

@@ -16,6 +16,7 @@ export class Drivers {
     addresses: IpamDriver,
     private readonly host: Host,
     private readonly defaults: Record<string, Record<string, string>>,
+    private readonly places?: { sockets: string; specs: string[] },
   ) {
     for (const driver of own) this.networks.set(driver.name, driver);
     this.ipams.set("default", addresses);
@@ -40,7 +41,7 @@ export class Drivers {
   async findNetwork(name: string): Promise<Driver> {
     const known = this.networks.get(name);
     if (known !== undefined) return known;
-    const driver = new RemoteDriver(await Plugin.find(name, "NetworkDriver"), this.host);
+    const driver = new RemoteDriver(await Plugin.find(name, "NetworkDriver", this.places), this.host);
     this.networks.set(name, driver);
     return driver;
   }
@@ -49,7 +50,7 @@ export class Drivers {
   async findIpam(name: string): Promise<IpamDriver> {
     const known = this.ipams.get(name);
     if (known !== undefined) return known;
-    const driver = new RemoteIpam(await Plugin.find(name, "IpamDriver"));
+    const driver = new RemoteIpam(await Plugin.find(name, "IpamDriver", this.places));
     this.ipams.set(name, driver);
     return driver;
   }

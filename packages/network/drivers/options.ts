@@ -6,7 +6,8 @@ export function boolOption(options: Record<string, string>, key: string, fallbac
   if (text === undefined) return fallback;
   if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
   if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
-  throw invalidParameter(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+  const why = `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`;
+  throw invalidParameter(`failed to parse ${key} value: ${text} (${why})`);
 }
 
 /** A link's MTU in bytes, 0 where none is given. */
@@ -21,6 +22,8 @@ export function mtuOption(options: Record<string, string>): number {
 /** A name the kernel takes for a link: 1 to 15 bytes, no slash, no blank. */
 export function linkNameOption(options: Record<string, string>, key: string): string {
   const name = options[key] ?? "";
+  // As the kernel says it, and Docker after it.
+  if (Buffer.byteLength(name) > 15) throw invalidParameter("numerical result out of range");
   if (name !== "" && !isLinkName(name)) throw invalidParameter(`invalid interface name ${JSON.stringify(name)}`);
   return name;
 }

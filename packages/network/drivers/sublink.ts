@@ -97,7 +97,10 @@ export class SublinkDriver implements Driver {
       const vlan = /^(.+)\.(\d{1,4})$/.exec(name);
       const base = vlan === null ? null : this.host.link(vlan[1]!);
       const asked = network.state["made"] === undefined && network.options["parent"] === name && !network.internal;
-      if (asked && base === null) throw notFound(`parent interface ${name} was not found on the host`);
+      if (asked && vlan === null) {
+        throw invalidParameter(`invalid subinterface vlan name ${name}, example formatting is eth0.10`);
+      }
+      if (asked && base === null) throw notFound(`parent interface ${vlan![1]} was not found on the host: ${name}`);
       try {
         const kind: LinkKind =
           base === null ? { kind: "dummy" } : { kind: "vlan", parent: base.index, id: Number(vlan![2]) };
@@ -139,15 +142,22 @@ export class SublinkDriver implements Driver {
     if (this.name === "macvlan") {
       const mode = options["macvlan_mode"] || "bridge";
       const known = MACVLAN_MODES.find((one) => one === mode);
-      if (known === undefined) throw invalidParameter(`unknown macvlan mode: ${mode}`);
+      if (known === undefined)
+        throw invalidParameter(
+          `requested macvlan mode '${mode}' is not valid, 'bridge' mode is the macvlan driver default`,
+        );
       return { kind: "macvlan", parent, mode: known };
     }
     const mode = options["ipvlan_mode"] || "l2";
     const flag = options["ipvlan_flag"] || "bridge";
     const knownMode = IPVLAN_MODES.find((one) => one === mode);
     const knownFlag = IPVLAN_FLAGS.find((one) => one === flag);
-    if (knownMode === undefined) throw invalidParameter(`unknown ipvlan mode: ${mode}`);
-    if (knownFlag === undefined) throw invalidParameter(`unknown ipvlan flag: ${flag}`);
+    if (knownMode === undefined)
+      throw invalidParameter(`requested ipvlan mode '${mode}' is not valid, 'l2' mode is the ipvlan driver default`);
+    if (knownFlag === undefined)
+      throw invalidParameter(
+        `requested ipvlan flag '${flag}' is not valid, 'bridge' flag is the ipvlan driver default`,
+      );
     return { kind: "ipvlan", parent, mode: knownMode, flag: knownFlag };
   }
 }

@@ -18,6 +18,7 @@ export class AddressManager implements IpamDriver {
   plan(network: NetworkRecord, busy: Cidr[]): void {
     const others = [...this.sets.values()].flat().map((set) => set.subnet);
     const config: IPAMPool[] = [];
+    const chosenHere = new Set<IPAMPool>();
     for (const pool of network.ipam.config) {
       const subnet = checkPool(pool);
       if ((subnet.family === 4 && !network.ipv4) || (subnet.family === 6 && !network.ipv6)) continue;
@@ -30,21 +31,25 @@ export class AddressManager implements IpamDriver {
       if (!wanted || config.some((pool) => parseCidr(pool.Subnet!)!.family === family)) continue;
       const chosen = this.pools.choose(family, [...others, ...busy]);
       others.push(chosen);
-      config.push({ Subnet: formatCidr(chosen) });
+      const pool = { Subnet: formatCidr(chosen) };
+      chosenHere.add(pool);
+      config.push(pool);
     }
     network.ipam.config = config;
+    network.gateways = {};
     for (const pool of config) {
-      const set = addressSet(pool);
-      if (pool.Gateway) continue;
-      const gateway = set.next();
+      const gateway = pool.Gateway ? bare(pool.Gateway) : addressSet(pool).next();
       if (gateway === null) throw forbidden("no available IPv4 addresses on this network's address pools");
-      pool.Gateway = gateway;
+      network.gateways[pool.Subnet!] = gateway;
+      if (chosenHere.has(pool) || network.predefined) pool.Gateway = gateway;
     }
   }
 
   /** Opens the books of a network whose `ipam.config` is complete. */
   open(network: NetworkRecord): void {
-    this.sets.set(network.id, network.ipam.config.filter((pool) => pool.Subnet).map(addressSet));
+    const sets = network.ipam.config.filter((pool) => pool.Subnet).map(addressSet);
+    for (const gateway of Object.values(network.gateways)) for (const set of sets) set.reserve(gateway);
+    this.sets.set(network.id, sets);
   }
 
   close(network: NetworkRecord): void {
@@ -98,23 +103,31 @@ export class AddressManager implements IpamDriver {
 
 function checkPool(pool: IPAMPool): Cidr {
   const subnet = parseCidr(pool.Subnet ?? "");
-  if (subnet === null) throw invalidParameter(`invalid subnet ${pool.Subnet ?? ""}: invalid CIDR address`);
+  if (subnet === null)
+    throw invalidParameter(`invalid network config:\ninvalid subnet ${pool.Subnet ?? ""}: invalid CIDR block notation`);
   if (parseAddress(bare(pool.Subnet!))!.value !== subnet.base) {
-    throw invalidParameter(`invalid subnet ${pool.Subnet}: it should be ${formatCidr(subnet)}`);
+    throw invalidParameter(
+      `invalid network config:\ninvalid subnet ${pool.Subnet}: it should be ${formatCidr(subnet)}`,
+    );
   }
   if (pool.IPRange) {
     const range = parseCidr(pool.IPRange);
-    if (range === null) throw invalidParameter(`invalid ip-range ${pool.IPRange}: invalid CIDR address`);
+    if (range === null)
+      throw invalidParameter(`invalid network config:\ninvalid ip-range ${pool.IPRange}: invalid CIDR block notation`);
     if (!covers(subnet, range))
-      throw invalidParameter(`invalid ip-range ${pool.IPRange}: parent subnet is a smaller CIDR`);
+      throw invalidParameter(
+        `invalid network config:\ninvalid ip-range ${pool.IPRange}: parent subnet is a smaller CIDR`,
+      );
   }
   const addresses = { ...(pool.AuxiliaryAddresses ?? {}), ...(pool.Gateway ? { gateway: pool.Gateway } : {}) };
   for (const [name, text] of Object.entries(addresses)) {
     const address = parseAddress(bare(text));
     const what = name === "gateway" && text === pool.Gateway ? "gateway" : "auxiliary address";
-    if (address === null) throw invalidParameter(`invalid ${what} ${text}: invalid address`);
+    if (address === null) throw invalidParameter(`invalid network config:\ninvalid ${what} ${text}: invalid address`);
     if (!contains(subnet, address))
-      throw invalidParameter(`invalid ${what} ${text}: parent subnet doesn't contain this address`);
+      throw invalidParameter(
+        `invalid network config:\ninvalid ${what} ${text}: parent subnet doesn't contain this address`,
+      );
   }
   return subnet;
 }

@@ -17,6 +17,7 @@ export class RemoteIpam implements IpamDriver {
     const wanted = network.ipam.config;
     const config: IPAMPool[] = [];
     network.pools = {};
+    network.gateways = {};
     network.ipam.config = config;
     try {
       for (const family of [4, 6] as const) {
@@ -34,7 +35,7 @@ export class RemoteIpam implements IpamDriver {
 
   async close(network: NetworkRecord): Promise<void> {
     for (const [subnet, pool] of Object.entries(network.pools ?? {})) {
-      const gateway = network.ipam.config.find((one) => one.Subnet === subnet)?.Gateway;
+      const gateway = network.gateways[subnet];
       await this.quietly("ReleaseAddress", gateway ? { PoolID: pool, Address: bare(gateway) } : undefined);
       await this.quietly("ReleasePool", { PoolID: pool });
     }
@@ -89,6 +90,7 @@ export class RemoteIpam implements IpamDriver {
     for (const auxiliary of Object.values(pool.AuxiliaryAddresses ?? {})) {
       await this.call("RequestAddress", { PoolID: id, Address: auxiliary, Options: {} });
     }
+    network.gateways[text] = gateway;
     return { ...pool, Subnet: text, Gateway: gateway };
   }
 

@@ -1,4 +1,4 @@
-import { readlinkSync } from "node:fs";
+import { readlinkSync, writeFileSync } from "node:fs";
 import {
   AF,
   bind,
@@ -38,6 +38,8 @@ export class World {
     const netlink = RouteNetlink.open();
     netlink.run(netlink.batch().setLink("lo", { up: true }));
     netlink.close();
+    // New namespaces take the real host's setting over, where it is on.
+    for (const path of ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]) writeFileSync(`/proc/sys/net/${path}`, "0");
   }
 
   /** Another machine, on a cable to the host's interface `name`. `index` makes its addresses: 10.209.<index>.2 and fd00:209:<index>::2; the host has .1. */

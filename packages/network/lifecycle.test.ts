@@ -1,0 +1,319 @@
+import { Database } from "bun:sqlite";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { inNetworkNamespace, RouteNetlink } from "@gantry/sys";
+import type { NetworkController, NetworkEvent } from "./contract.ts";
+import { openNetwork } from "./open.ts";
+import { request } from "./testing/request.ts";
+import { reach, serve, World } from "./testing/world.ts";
+
+const BRIDGE = "gtbr0";
+
+describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
+  let world: World;
+  let outside: number;
+  let db: Database;
+  let net: NetworkController;
+  const events: NetworkEvent[] = [];
+
+  const open = async () => {
+    net = await openNetwork({
+      db,
+      execRoot: "/nonexistent",
+      bridge: BRIDGE,
+      bip: "10.200.0.1/24",
+      addressPools: [{ base: "10.201.0.0/16", size: 24 }],
+    });
+    net.onEvent((event) => events.push(event));
+  };
+  beforeAll(async () => {
+    world = new World();
+    outside = world.neighbour("eth0", 0);
+    db = new Database(":memory:");
+    await open();
+    await net.restore([]);
+  });
+  afterAll(async () => {
+    await net.shutdown();
+    await world.leave();
+  });
+  const containers: string[] = [];
+  afterEach(async () => {
+    for (const id of containers.splice(0)) await net.release(id);
+    for (const network of net.list())
+      if (!["bridge", "host", "none"].includes(network.Name)) await net.remove(network.Id);
+  });
+
+  const start = async (id: string, more: Parameters<typeof request>[1] = {}) => {
+    const box = await world.container();
+    containers.push(id);
+    const prepared = await net.prepare(request(id, more));
+    await net.plumb(id, box.pid);
+    return { ...box, ...prepared };
+  };
+  const inside = (fd: number) => {
+    const netlink = RouteNetlink.openIn(fd);
+    try {
+      const names = new Map(netlink.links().map((link) => [link.index, link.name]));
+      return {
+        links: [...names.values()],
+        addresses: netlink.addresses().map((one) => `${names.get(one.link)} ${one.address}/${one.prefix}`),
+        routes: [...netlink.routes(2), ...netlink.routes(10)]
+          .filter((route) => route.destination.endsWith("/0") && route.table === 254 && route.type === 1)
+          .map((route) => `${route.gateway} ${names.get(route.link)}`),
+      };
+    } finally {
+      netlink.close();
+    }
+  };
+
+  test("the modes host, none and container: leave the namespace alone, but for loopback", async () => {
+    const none = await start("none-box", { networkMode: "none" });
+    expect(inside(none.fd)).toEqual({ links: ["lo"], addresses: ["lo 127.0.0.1/8", "lo ::1/128"], routes: [] });
+    expect(Object.keys(net.endpoints("none-box"))).toEqual(["none"]);
+    await net.prepare(request("host-box", { networkMode: "host", portBindings: { "80/tcp": [{ HostPort: "80" }] } }));
+    expect(net.ports("host-box")).toEqual({});
+    const shared = await net.prepare(request("shared", { networkMode: "container:none-box" }));
+    expect(shared.hosts).toBe("");
+    containers.push("host-box", "shared");
+  });
+
+  test("a container on three networks; joining and leaving while it runs moves the default route and the ports", async () => {
+    await net.create({
+      Name: "a",
+      EnableIPv6: true,
+      IPAM: { Config: [{ Subnet: "10.202.0.0/24" }, { Subnet: "fd00:202::/64" }] },
+    });
+    await net.create({ Name: "z", IPAM: { Config: [{ Subnet: "10.203.0.0/24", Gateway: "10.203.0.254" }] } });
+    const box = await start("box", {
+      networkMode: "z",
+      endpoints: {
+        z: { IPAMConfig: { IPv4Address: "10.203.0.77" }, MacAddress: "02:11:22:33:44:55", Aliases: ["web"] },
+      },
+      portBindings: { "80/tcp": [{ HostPort: "8080" }] },
+    });
+    expect(inside(box.fd).routes).toEqual(["10.203.0.254 eth0"]);
+    expect(box.hosts).toContain("10.203.0.77\tbox\n");
+    const z = net.endpoints("box")["z"]!;
+    expect(z).toMatchObject({ IPAddress: "10.203.0.77", MacAddress: "02:11:22:33:44:55", Gateway: "10.203.0.254" });
+    expect(z.DNSNames).toEqual(["box", "web"]);
+
+    let hosts = "";
+    box.onHostsChange!((text) => {
+      hosts = text;
+    });
+    await net.connect("box", "a", {});
+    expect(inside(box.fd).routes.sort()).toEqual(["10.202.0.1 eth1", "fd00:202::1 eth1"]);
+    expect(hosts).toContain("10.202.0.2\tbox\n");
+    expect(hosts).toContain("fd00:202::2\tbox\n");
+    const web = serve(box.fd, "tcp", "0.0.0.0", 80);
+    expect(reach(outside, "10.209.0.1", 8080, web)).toBe("10.209.0.2");
+    await expect(net.connect("box", "a", {})).rejects.toThrow("endpoint with name box already exists in network a");
+
+    await net.connect("box", "bridge", { GwPriority: 5 });
+    expect(inside(box.fd).routes.sort()).toEqual(["10.200.0.1 eth2", "fd00:202::1 eth1"]);
+    expect(reach(outside, "10.209.0.1", 8080, web)).toBe("10.209.0.2");
+    await expect(net.remove("a")).rejects.toThrow(
+      /error while removing network: network a has active endpoints \(name:"box" id:"/,
+    );
+
+    await net.disconnect("box", "bridge", false);
+    await net.disconnect("box", "a", false);
+    expect(inside(box.fd)).toMatchObject({ links: ["lo", "eth0"], routes: ["10.203.0.254 eth0"] });
+    expect(reach(outside, "10.209.0.1", 8080, web)).toBe("10.209.0.2");
+    await expect(net.disconnect("box", "a", false)).rejects.toThrow("is not connected to network a");
+    expect(
+      events.filter((event) => event.containerId === "box").map((event) => `${event.action} ${event.networkName}`),
+    ).toEqual(["connect z", "connect a", "connect bridge", "disconnect bridge", "disconnect a"]);
+  });
+
+  test("internal networks have no way out or in; networks without icc keep containers apart", async () => {
+    await net.create({ Name: "in", Internal: true });
+    await net.create({ Name: "apart", Options: { "com.docker.network.bridge.enable_icc": "false" } });
+    const one = await start("one", { networkMode: "in", portBindings: { "80/tcp": [{ HostPort: "8080" }] } });
+    const two = await start("two", { networkMode: "in" });
+    expect(inside(one.fd).routes).toEqual([]);
+    expect(net.ports("one")).toEqual({});
+    const web = serve(one.fd, "tcp", "0.0.0.0", 80);
+    const address = net.endpoints("one")["in"]!.IPAddress!;
+    expect(reach(two.fd, address, 80, web)).not.toBeNull();
+    expect(reach(outside, address, 80, web)).toBeNull();
+
+    const a = await start("a", { networkMode: "apart", portBindings: { "80/tcp": [{ HostPort: "8081" }] } });
+    const b = await start("b", { networkMode: "apart" });
+    const service = serve(a.fd, "tcp", "0.0.0.0", 80);
+    expect(reach(b.fd, net.endpoints("a")["apart"]!.IPAddress!, 80, service)).toBeNull();
+    expect(reach(b.fd, "10.209.0.1", 8081, service)).not.toBeNull();
+  });
+
+  test("a network in routed mode is reached by its own addresses, at published ports only", async () => {
+    await net.create({
+      Name: "routed",
+      Options: { "com.docker.network.bridge.gateway_mode_ipv4": "routed" },
+      IPAM: { Config: [{ Subnet: "10.204.0.0/24" }] },
+    });
+    const box = await start("box", { networkMode: "routed", portBindings: { "80/tcp": [{}] } });
+    const web = serve(box.fd, "tcp", "0.0.0.0", 80);
+    const hidden = serve(box.fd, "tcp", "0.0.0.0", 81);
+    const far = serve(outside, "tcp", "0.0.0.0", 9000);
+    expect(reach(outside, "10.204.0.2", 80, web)).toBe("10.209.0.2");
+    expect(reach(outside, "10.204.0.2", 81, hidden)).toBeNull();
+    expect(reach(box.fd, "10.209.0.2", 9000, far)).toBe("10.204.0.2");
+  });
+
+  test("ports of a running container are added and removed, and their connections with them", async () => {
+    const box = await start("box", { portBindings: { "53/udp": [{ HostPort: "5300" }] } });
+    const dns = serve(box.fd, "udp", "0.0.0.0", 53);
+    const web = serve(box.fd, "tcp", "0.0.0.0", 80);
+    expect(reach(outside, "10.209.0.1", 5300, dns)).toBe("10.209.0.2");
+    await net.publish("box", { "80/tcp": [{ HostPort: "8080" }] }, {});
+    expect(reach(outside, "10.209.0.1", 8080, web)).toBe("10.209.0.2");
+    expect(tracked(world.host)).toContain("sport=53 ");
+    await net.publish("box", {}, { "53/udp": [{ HostPort: "5300" }] });
+    expect(reach(outside, "10.209.0.1", 5300, dns)).toBeNull();
+    await Bun.sleep(120);
+    expect(tracked(world.host)).not.toContain("sport=53 ");
+    expect(net.ports("box")).toEqual({
+      "80/tcp": [
+        { HostIp: "0.0.0.0", HostPort: "8080" },
+        { HostIp: "::", HostPort: "8080" },
+      ],
+    });
+    await expect(net.publish("box", {}, { "81/tcp": [] })).rejects.toThrow("not published");
+  });
+
+  test("a failing start leaves nothing behind", async () => {
+    await start("first", { portBindings: { "80/tcp": [{ HostPort: "8080" }] } });
+    const before = net.resolve("bridge");
+    await expect(
+      net.prepare(
+        request("second", { portBindings: { "80/tcp": [{ HostPort: "8090" }], "81/tcp": [{ HostPort: "8080" }] } }),
+      ),
+    ).rejects.toThrow(
+      /^failed to set up container networking: driver failed programming external connectivity on endpoint second \([0-9a-f]{64}\): Bind for 0.0.0.0:8080 failed: port is already allocated$/,
+    );
+    expect(net.resolve("bridge")).toEqual(before);
+    await net.prepare(request("third", { portBindings: { "80/tcp": [{ HostPort: "8090" }] } }));
+    await expect(net.plumb("third", 4_000_000)).rejects.toThrow("is gone");
+    await net.release("third");
+    expect(net.resolve("bridge")).toEqual(before);
+  });
+
+  test("after a daemon's death the living are adopted, the dead released, strays deleted, ports still open", async () => {
+    await net.create({ Name: "kept", IPAM: { Config: [{ Subnet: "10.205.0.0/24" }] } });
+    const living = await start("living", { networkMode: "kept", portBindings: { "80/tcp": [{ HostPort: "8080" }] } });
+    await start("dead", { networkMode: "kept", portBindings: { "80/tcp": [{ HostPort: "8081" }] } });
+    const web = serve(living.fd, "tcp", "0.0.0.0", 80);
+    const was = { endpoints: net.endpoints("living"), network: net.resolve("kept"), ports: net.ports("living") };
+    // The old controller is simply forgotten, as by a kill; only what it holds in this process must go.
+    await net.shutdown();
+    await open();
+    await net.restore([{ containerId: "living", pid: living.pid }]);
+    expect(net.endpoints("living")).toEqual(was.endpoints);
+    expect(net.ports("living")).toEqual(was.ports);
+    const { dead: _, ...others } = was.network.Containers;
+    expect(net.resolve("kept").Containers).toEqual(others);
+    expect(reach(outside, "10.209.0.1", 8080, web)).toBe("10.209.0.2");
+    const next = await start("next", { networkMode: "kept", portBindings: { "80/tcp": [{ HostPort: "8081" }] } });
+    expect(net.endpoints("next")["kept"]!.IPAddress).not.toBe(was.endpoints["kept"]!.IPAddress);
+    expect(inside(next.fd).links).toEqual(["lo", "eth0"]);
+    await expect(net.prepare(request("x", { portBindings: { "80/tcp": [{ HostPort: "8080" }] } }))).rejects.toThrow(
+      "allocated",
+    );
+    const links = linksOf(world.host);
+    expect(links.filter((name) => name.startsWith("veth"))).toHaveLength(2);
+  });
+
+  test("sysctls of one interface, link-local addresses, and the counters of stats", async () => {
+    const box = await start("box", {
+      endpoints: {
+        bridge: {
+          DriverOpts: { "com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.log_martians=1" },
+          IPAMConfig: { LinkLocalIPs: ["169.254.7.7"] },
+        },
+      },
+    });
+    expect(inside(box.fd).addresses).toContain("eth0 169.254.7.7/16");
+    const value = inNetworkNamespace(
+      box.fd,
+      () => readFileSync("/proc/sys/net/ipv4/conf/eth0/log_martians", "utf8") as never,
+    ) as unknown as string;
+    expect(value.trim()).toBe("1");
+    reach(box.fd, "10.209.0.2", 1, serve(outside, "tcp", "0.0.0.0", 9001));
+    expect((await net.stats("box"))["eth0"]!.tx_packets).toBeGreaterThan(0);
+  });
+
+  test("what cannot be is refused in Docker's words", async () => {
+    const refused = (work: Promise<unknown>, text: string | RegExp) => expect(work).rejects.toThrow(text);
+    await net.create({ Name: "mine", IPAM: { Config: [{ Subnet: "10.206.0.0/24" }] } });
+    await refused(net.create({ Name: "mine" }), "network with name mine already exists");
+    await refused(net.create({ Name: "bridge" }), "operation is not permitted on predefined bridge network");
+    await refused(net.create({ Name: "" }), "invalid name: name is empty");
+    await refused(net.create({ Name: "x", Driver: "nope" }), 'plugin "nope" not found');
+    await refused(net.create({ Name: "x", Driver: "../nope" }), 'plugin "../nope" not found');
+    await refused(net.create({ Name: "x", Driver: "host" }), 'only one instance of "host" network is allowed');
+    const subnet = (Subnet: string, more = {}) => net.create({ Name: "x", IPAM: { Config: [{ Subnet, ...more }] } });
+    await refused(
+      subnet("10.206.0.128/25"),
+      "invalid pool request: Pool overlaps with other one on this address space",
+    );
+    await refused(subnet("10.207.0.1/24"), "invalid subnet 10.207.0.1/24: it should be 10.207.0.0/24");
+    await refused(subnet("10.207.0.0/33"), "invalid subnet 10.207.0.0/33: invalid CIDR block notation");
+    await refused(net.remove("bridge"), "bridge is a pre-defined network and cannot be removed");
+    await refused(net.remove("nope"), "network nope not found");
+    const options = (Options: Record<string, string>, Driver = "bridge") => net.create({ Name: "x", Driver, Options });
+    await refused(
+      options({ "com.docker.network.bridge.enable_icc": "maybe" }),
+      "failed to parse com.docker.network.bridge.enable_icc value: maybe",
+    );
+    await refused(
+      options({ "com.docker.network.bridge.name": "toolongname123456789" }),
+      "numerical result out of range",
+    );
+    await refused(
+      options({ "com.docker.network.bridge.gateway_mode_ipv4": "isolated" }),
+      "can only be used for an internal network",
+    );
+    await refused(
+      options({ macvlan_mode: "foo", parent: "eth0" }, "macvlan"),
+      "requested macvlan mode 'foo' is not valid",
+    );
+    const endpoint = (network: string, settings: object) =>
+      net.prepare(request("x", { networkMode: network, endpoints: { [network]: settings } }));
+    await refused(
+      endpoint("bridge", { IPAMConfig: { IPv4Address: "10.200.0.9" } }),
+      "supported on user defined networks only",
+    );
+    await refused(
+      endpoint("mine", { IPAMConfig: { IPv4Address: "10.99.0.9" } }),
+      "no configured subnet or ip-range contain the IP address 10.99.0.9",
+    );
+    await refused(endpoint("mine", { IPAMConfig: { IPv4Address: "10.206.0.1" } }), "Address already in use");
+    await refused(endpoint("mine", { MacAddress: "zz" }), "invalid MAC address: zz");
+    await refused(
+      net.prepare(request("x", { networkMode: "nope" })),
+      "failed to set up container networking: network nope not found",
+    );
+    await refused(net.connect("x", "host", {}), "container must be created in host network mode");
+    expect(
+      net
+        .list()
+        .map((network) => network.Name)
+        .sort(),
+    ).toEqual(["bridge", "host", "mine", "none"]);
+    expect(net.resolve(net.resolve("mine").Id.slice(0, 12)).Name).toBe("mine");
+  });
+});
+
+const tracked = (namespaceFd: number): string =>
+  inNetworkNamespace(
+    namespaceFd,
+    () => readFileSync("/proc/thread-self/net/nf_conntrack", "utf8") as never,
+  ) as unknown as string;
+
+const linksOf = (namespaceFd: number): string[] => {
+  const netlink = RouteNetlink.openIn(namespaceFd);
+  const names = netlink.links().map((link) => link.name);
+  netlink.close();
+  return names;
+};
