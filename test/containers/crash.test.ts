@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
+
+setDefaultTimeout(30_000);
+
+describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
+  let engine: TestEngine;
+  beforeAll(async () => {
+    engine = await startEngine();
+  });
+  afterAll(() => engine?.close());
+
+  test("twenty containers run on, no line is lost, exits are known, attach works again", async () => {
+    const names = Array.from({ length: 19 }, (_, i) => `sleeper${i}`);
+    await Promise.all(names.map((name) => engine.docker("run", "-d", "--name", name, "busybox", "sleep", "1000")));
+    const writer = await engine.docker(
+      "run", "-d", "--name", "writer", "busybox", "sh", "-c",
+      "i=0; while :; do i=$((i+1)); echo $i; usleep 1000; done",
+    );
+    expect(writer.code).toBe(0);
+    await engine.docker("run", "-d", "--name", "ends", "busybox", "sh", "-c", "sleep 1.5; exit 37");
+    await engine.docker("run", "-d", "--rm", "--name", "vanishes", "busybox", "sleep", "1.5");
+    await engine.docker("run", "-d", "--name", "talks", "-i", "busybox", "cat");
+    await Bun.sleep(300);
+    await engine.crash();
+    await Bun.sleep(2000);
+    await engine.restart();
+
+    const running = (await engine.docker("ps", "--format", "{{.Names}}")).stdout.trim().split("\n");
+    expect(running.sort()).toEqual([...names, "talks", "writer"].sort());
+    expect((await engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "ends")).stdout.trim()).toBe("exited 37");
+    expect((await engine.docker("inspect", "vanishes")).code).toBe(1);
+    expect((await engine.docker("exec", "sleeper3", "echo", "alive")).stdout).toBe("alive\n");
+
+    // Attach works again, in both directions.
+    const attached = Bun.spawn(["docker", "attach", "--sig-proxy=false", "talks"], {
+      env: { ...process.env, DOCKER_HOST: engine.host },
+      stdin: "pipe",
+      stdout: "pipe",
+    });
+    attached.stdin.write("hello again\n");
+    attached.stdin.flush();
+    const echoed = await (attached.stdout as ReadableStream<Uint8Array>).getReader().read();
+    expect(Buffer.from(echoed.value ?? []).toString()).toBe("hello again\n");
+    attached.kill(9);
+    await attached.exited;
+    expect((await engine.docker("logs", "talks")).stdout).toContain("hello again");
+
+    await Bun.sleep(300);
+    await engine.docker("stop", "-t", "0", "writer");
+    const lines = (await engine.docker("logs", "writer")).stdout.trim().split("\n").map(Number);
+    expect(lines.length).toBeGreaterThan(500);
+    expect(lines.every((line, index) => line === index + 1)).toBe(true);
+
+    // A container that was adopted can be stopped, started and removed like any other.
+    expect((await engine.docker("restart", "-t", "0", "sleeper0")).code).toBe(0);
+    expect((await engine.docker("run", "--rm", "busybox", "echo", "new")).stdout).toBe("new\n");
+  }, 60_000);
+
+  test("SIGTERM stops containers as dockerd does; policies bring theirs back", async () => {
+    await engine.docker("rm", "-f", ...(await engine.docker("ps", "-aq")).stdout.trim().split("\n"));
+    await engine.docker("run", "-d", "--name", "plain", "busybox", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done");
+    await engine.docker("run", "-d", "--name", "always", "--restart", "always", "busybox", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done");
+    expect(await engine.stop()).toBe(0);
+    await engine.restart();
+    await Bun.sleep(500);
+    expect((await engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "plain")).stdout.trim()).toBe("exited 7");
+    expect((await engine.docker("inspect", "-f", "{{.State.Status}}", "always")).stdout.trim()).toBe("running");
+    await engine.docker("rm", "-f", "plain", "always");
+  }, 60_000);
+});
