@@ -2,9 +2,10 @@ import { type Descriptor, type Digest, systemError } from "@gantry/spec";
 import type { Ingest, Storage } from "@gantry/storage";
 import { Blocks } from "./blocks.ts";
 import { type BlobSink, type BlobSource, type DownloadOptions, downloadBlob } from "./download.ts";
+import { finalError } from "./errors.ts";
 import { Feed } from "./feed.ts";
 import type { Limiter } from "./limiter.ts";
-import { sleep, TransientError } from "./retry.ts";
+import { sleep } from "./retry.ts";
 
 /** What is going on with a layer; `Docker's` words for these are the listener's to find. */
 export type LayerEvent =
@@ -73,7 +74,7 @@ async function fetchBlob(job: LayerJob, blob: Descriptor): Promise<boolean> {
       onEvent({ state: "verifying" });
     } catch (error) {
       await sink.leave(error);
-      throw error instanceof TransientError ? (error.cause ?? systemError(error.message, error)) : error;
+      throw finalError(error);
     }
     try {
       await sink.commit();

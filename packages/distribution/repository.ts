@@ -59,23 +59,24 @@ export class Repository {
    */
   async send(rest: string, request: Request = {}, scopes: string[] = this.#scopes): Promise<Response> {
     if (/^https?:\/\//.test(rest)) return this.#authorized(rest, request, scopes);
-    if (this.#answered || !this.#endpoint.plain) {
-      return this.#authorized(this.url(rest), request, scopes);
-    }
+    const endpoint = this.#endpoint;
+    const { plain } = endpoint;
+    if (this.#answered || !plain) return this.#authorized(this.url(rest), request, scopes);
     try {
       return await this.#authorized(this.url(rest), request, scopes);
     } catch (error) {
-      if (this.#answered || !isUnreachable(error)) throw error;
-      const plain = this.#endpoint.plain;
-      const url = this.url(rest).replace(this.#endpoint.url, plain.url);
-      const secure = this.#endpoint;
-      this.#use(plain);
+      if (!isUnreachable(error)) throw error;
+      // Another request of the same moment may have found the way already.
+      if (this.#endpoint === endpoint) {
+        if (this.#answered) throw error;
+        this.#use(plain);
+      }
       try {
-        const response = await this.#authorized(url, request, scopes);
+        const response = await this.#authorized(this.url(rest), request, scopes);
         this.#hosts.answersPlain(new URL(plain.url).host);
         return response;
       } catch (second) {
-        if (!this.#answered) this.#use(secure);
+        if (!this.#answered) this.#use(endpoint);
         throw isUnreachable(second) ? error : second;
       }
     }

@@ -61,6 +61,7 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
 
   test("stalls are noticed and resumed", async () => {
     onBlobs((before) => (before === 0 ? { kind: "stall", after: 200_000 } : undefined));
+    engine.config = { ...engine.config, stallTimeout: 400 };
     const said = statuses(await engine.pull(name));
     expect(said.some((line) => line.includes("Retrying in 1 second"))).toBe(true);
     await right();

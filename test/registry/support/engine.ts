@@ -35,7 +35,7 @@ export class TestEngine {
       ...DEFAULT_REGISTRY_CONFIG,
       certificateDirs: [],
       retryDelay: 10,
-      stallTimeout: 400,
+      stallTimeout: 3000,
       ...config,
     };
     this.storage = openStorage({ root: this.root, db: new Database(join(this.root, "test.db"), { create: true }) });

@@ -106,7 +106,11 @@ export class FaultProxy {
       if (sent < limit) return;
       if (fault?.kind === "cut") {
         answer.destroy();
-        setTimeout(() => outgoing.destroy(), 10);
+        const { socket } = outgoing;
+        setTimeout(() => {
+          outgoing.destroy();
+          socket?.destroy();
+        }, 10);
       } else if (fault?.kind === "stall") {
         answer.destroy();
       }
