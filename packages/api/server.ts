@@ -16,6 +16,7 @@ import { imageRoutes } from "./routes/images.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { pingRoutes } from "./routes/ping.ts";
+import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { volumeRoutes } from "./routes/volumes.ts";
 import { VERSION } from "./version.ts";
@@ -44,6 +45,7 @@ export function apiHandler(parts: ApiParts): Handler {
     ...systemRoutes(parts),
     ...volumeRoutes(engine),
     ...networkRoutes(engine),
+    ...swarmRoutes(),
     ...imageRoutes(images),
     ...buildRoutes(builder),
     ...distributionRoutes(images, distribution),
