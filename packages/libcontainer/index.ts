@@ -2,5 +2,6 @@
 export * from "./capabilities/index.ts";
 export * from "./cgroups/index.ts";
 export * from "./contract.ts";
+export { installInit } from "./runtime/init.ts";
 export { openRuntime, type RuntimeOptions } from "./runtime/runtime.ts";
 export * from "./seccomp/index.ts";

@@ -52,7 +52,8 @@ export function cgroupMountSteps(
     const destination = `${mount.destination}/${name}`;
     if (separate) {
       const flags = ["nosuid", "nodev", "noexec", ...(mount.options?.includes("ro") ? ["ro"] : [])];
-      writeFilesystem(out, { destination, source: "cgroup", options: [...flags, ...controllers] }, "cgroup", late);
+      const source = controllers[0]!.startsWith("name=") ? name : "cgroup";
+      writeFilesystem(out, { destination, source, options: [...flags, ...controllers] }, "cgroup", late);
     } else bind(directory, destination, attributes);
     if (controllers.length > 1)
       for (const controller of controllers)

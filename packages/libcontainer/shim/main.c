@@ -135,7 +135,10 @@ static void turn(void) {
 }
 
 int main(int argc, char **argv) {
+  const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
+  if (name && !strcmp(name, "/docker-init")) return container_init(argc, argv);
   if (argc > 1) plan_fd = atoi(argv[1]);
+  prctl(PR_SET_NAME, "gantry-shim", 0, 0, 0); /* started by descriptor, it would be named by that number */
   /* not for the container's eyes, whatever namespaces it shares with us */
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   if (!load_plan()) {

@@ -162,6 +162,9 @@ int filesystem_tree(const struct mount_step *m) {
   if (fs < 0) return -1;
   int result = *m->source ? sys_fsconfig(fs, FSCONFIG_SET_STRING_, "source", m->source, 0) : 0;
   for (const char **o = m->options; result >= 0 && o && *o; o++) result = set_option(fs, *o);
+  /* these are the container's alone, so that not only this mount of them can be read-only */
+  bool own = !strcmp(m->type, "sysfs") || !strcmp(m->type, "tmpfs");
+  if (result >= 0 && own && m->set & MOUNT_ATTR_RDONLY_) result = sys_fsconfig(fs, FSCONFIG_SET_FLAG_, "ro", NULL, 0);
   if (result >= 0) result = sys_fsconfig(fs, FSCONFIG_CMD_CREATE_, NULL, NULL, 0);
   return filesystem_end(fs, result, (unsigned)(m->set & ~(uint64_t)MOUNT_ATTR_NOSYMFOLLOW_));
 }

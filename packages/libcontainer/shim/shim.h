@@ -57,6 +57,9 @@ void prepare_sources(const struct plan *plan, struct prepared *out);
 /* ---- rootfs.c ---- */
 void run_rootfs_steps(const struct plan *plan, const struct prepared *prepared, int console_sync);
 
+/* ---- init.c ---- */
+int container_init(int argc, char **argv);
+
 /* ---- process.c ---- */
 /* Turns the calling process into the user's. `before_exec` runs between the checks and the last drop of rights. */
 _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void *), void *context);
