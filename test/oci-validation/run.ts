@@ -49,7 +49,8 @@ async function runOne(test: string, runtime: string, prefix: string[]): Promise<
 const own = join(import.meta.dirname, "gantry-runtime");
 const runtimes: [string, string, string[]][] = [["gantry-runtime", own, []]];
 const prefix = (process.env.OCI_VALIDATION_PREFIX ?? "").split(" ").filter(Boolean);
-for (const peer of (process.env.OCI_VALIDATION_PEERS ?? "").split(",").filter(Boolean)) runtimes.push([peer, peer, prefix]);
+for (const peer of (process.env.OCI_VALIDATION_PEERS ?? "").split(",").filter(Boolean))
+  runtimes.push([peer, peer, prefix]);
 
 const totals = new Map(runtimes.map(([name]) => [name, { programs: 0, ok: 0, notOk: 0, skipped: 0 }]));
 let report = "";
@@ -68,5 +69,7 @@ for (const test of tests) {
   console.log(test.padEnd(64), marks.map((mark) => mark.padEnd(14)).join(""));
 }
 for (const [name, { programs, ok, notOk, skipped }] of totals)
-  console.log(`${name}: ${programs} of ${tests.length} programs, ${ok} of ${ok + notOk} assertions pass, ${skipped} skipped`);
+  console.log(
+    `${name}: ${programs} of ${tests.length} programs, ${ok} of ${ok + notOk} assertions pass, ${skipped} skipped`,
+  );
 if (process.env.OCI_VALIDATION_REPORT) writeFileSync(process.env.OCI_VALIDATION_REPORT, report);

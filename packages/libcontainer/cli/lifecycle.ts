@@ -9,10 +9,11 @@ import {
   writeSync,
 } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
-import { conflict, invalidParameter, type RuntimeSpec } from "@gantry/spec";
-import { mknodat, kill as sendSignal } from "@gantry/sys";
+import { conflict, invalidParameter, type LinuxDeviceCgroup, type RuntimeSpec } from "@gantry/spec";
+import { mknodat, kill as sendSignal, umount } from "@gantry/sys";
 import type { PreparedCgroup } from "../cgroups/index.ts";
 import { compilePlan } from "../plan/compile.ts";
+import { DEFAULT_DEVICES } from "../plan/devices.ts";
 import { cgroupPathOf } from "../runtime/runtime.ts";
 import { last, parseArguments, parseSignal } from "./arguments.ts";
 import type { Context } from "./context.ts";
@@ -23,11 +24,21 @@ import { type Container, processStat } from "./store.ts";
 const AT_FDCWD = -100;
 const S_IFIFO = 0o010000;
 const SIGKILL = 9;
+const MNT_DETACH = 2;
 const FLAGS = {
   switches: ["no-pivot", "no-new-keyring", "detach", "keep", "no-subreaper"],
   values: ["bundle", "pid-file", "console-socket", "preserve-fds"],
   short: { b: "bundle", d: "detach" },
 };
+
+/** Devices that a container may use whatever its rules say: those it finds in /dev, and its terminals. */
+const ALWAYS_ALLOWED: LinuxDeviceCgroup[] = [
+  { allow: true, type: "c", access: "m" },
+  { allow: true, type: "b", access: "m" },
+  ...DEFAULT_DEVICES.map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: "rwm" })),
+  { allow: true, type: "c", major: 5, minor: 2, access: "rwm" },
+  { allow: true, type: "c", major: 136, access: "rwm" },
+];
 
 function readSpec(bundle: string): RuntimeSpec {
   let text: string;
@@ -69,7 +80,8 @@ async function make(
     spec.process.env = [...(spec.process.env ?? []), `LISTEN_FDS=${listenFds()}`, "LISTEN_PID=1"];
   let prepared: PreparedCgroup | null = null;
   try {
-    prepared = cgroups.prepare(cgroup, spec.linux?.resources ?? {});
+    const resources = spec.linux?.resources ?? {};
+    prepared = cgroups.prepare(cgroup, { ...resources, devices: [...(resources.devices ?? []), ...ALWAYS_ALLOWED] });
     mknodat(AT_FDCWD, store.fifo(id), S_IFIFO | 0o622);
     const root = isAbsolute(spec.root!.path) ? spec.root!.path : resolve(bundle, spec.root!.path);
     const plan = compilePlan({
@@ -163,10 +175,25 @@ export async function run(context: Context, words: string[]): Promise<number> {
   return code;
 }
 
+/** Without a mount namespace of its own, a container's mounts are its host's; they go with it. */
+function unmountLeftovers(container: Container): void {
+  const { bundle, spec } = container;
+  if (spec.linux?.namespaces?.some((one) => one.type === "mount" && !one.path)) return;
+  const root = resolve(bundle, spec.root!.path);
+  const points = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) =>
+      (line.split(" ")[4] ?? "").replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
+    )
+    .filter((point) => point === root || point.startsWith(`${root}/`));
+  for (const point of points.reverse()) umount(point, MNT_DETACH);
+}
+
 async function destroy(context: Context, container: Container): Promise<void> {
   const { store, cgroups } = context;
   if (cgroups.exists(container.cgroup)) await cgroups.killAll(container.cgroup);
   await cgroups.remove(container.cgroup);
+  unmountLeftovers(container);
   const state = store.state(container, "stopped");
   store.remove(container.id);
   // all of them run, whatever one of them says (runtime.md, "Lifecycle" 13)
@@ -186,8 +213,7 @@ export async function remove(context: Context, words: string[]): Promise<number>
   const container = store.load(id);
   const status = store.status(container, cgroups);
   if (status !== "stopped") {
-    if (!force && status !== "created")
-      throw conflict(`cannot delete container ${container.id} that is not stopped: ${status}`);
+    if (!force) throw conflict(`cannot delete container ${container.id} that is not stopped: ${status}`);
     sendSignal(container.pid, SIGKILL);
     await cgroups.killAll(container.cgroup);
   }

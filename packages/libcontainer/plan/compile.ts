@@ -88,7 +88,7 @@ export function writeCgroup(out: PlanWriter, cgroup: PreparedCgroup): void {
 export function compilePlan(input: PlanInput): Uint8Array {
   const { spec, log, cgroup } = input;
   if (!spec.process) throw invalidParameter("config.json has no process");
-  const namespaces = planNamespaces(spec);
+  const namespaces = planNamespaces(spec, input.oci !== undefined);
   const out = new PlanWriter(16384);
   out.u32(PLAN_MAGIC);
   const flags =

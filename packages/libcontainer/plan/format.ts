@@ -57,6 +57,7 @@ export const Step = {
   hooksContainer: 18,
   mkdir: 19,
   remount: 20,
+  chroot: 21,
 } as const;
 
 export const Config = {

@@ -22,8 +22,11 @@ export interface NamespacePlan {
   joins: { type: LinuxNamespaceType; path: string }[];
 }
 
-/** What to make and what to join. Throws invalidParameter for what contradicts itself. */
-export function planNamespaces(spec: RuntimeSpec): NamespacePlan {
+/**
+ * What to make and what to join. Throws invalidParameter for what contradicts itself, and unless `anyMounts` for
+ * containers without a mount namespace of their own.
+ */
+export function planNamespaces(spec: RuntimeSpec, anyMounts = false): NamespacePlan {
   const seen = new Set<LinuxNamespaceType>();
   const joins: NamespacePlan["joins"] = [];
   let cloneFlags = 0;
@@ -35,7 +38,7 @@ export function planNamespaces(spec: RuntimeSpec): NamespacePlan {
     // a cgroup namespace is made after joining the cgroups, as a step
     else if (type !== "cgroup") cloneFlags |= CloneFlag[type];
   }
-  if (!seen.has("mount") || joins.some((one) => one.type === "mount"))
+  if (!anyMounts && (!seen.has("mount") || joins.some((one) => one.type === "mount")))
     throw invalidParameter("a container needs a mount namespace of its own");
   joins.sort((a, b) => JOIN_ORDER.indexOf(a.type) - JOIN_ORDER.indexOf(b.type));
   const mappings = (spec.linux?.uidMappings?.length ?? 0) + (spec.linux?.gidMappings?.length ?? 0);

@@ -1,5 +1,5 @@
 import { invalidParameter, type LinuxSeccomp, type OciProcess } from "@gantry/spec";
-import { capabilityMask } from "../capabilities/index.ts";
+import { capabilityBit, capabilityMask } from "../capabilities/index.ts";
 import { compileSeccomp, seccompFlags } from "../seccomp/index.ts";
 import { type PlanWriter, ProcessFlag, Rec } from "./format.ts";
 
@@ -60,6 +60,13 @@ function filterOf(profile: LinuxSeccomp): Uint8Array {
 function id(value: number, what: string): number {
   if (!Number.isInteger(value) || value < 0 || value > 0xfffffffe) throw invalidParameter(`invalid ${what}: ${value}`);
   return value;
+}
+
+/** config.md: what cannot be mapped to the kernel's interface must cause an error. */
+function maskOf(names: readonly string[]): bigint {
+  const unknown = names.find((name) => capabilityBit(name) < 0);
+  if (unknown !== undefined) throw invalidParameter(`unknown capability ${JSON.stringify(unknown)}`);
+  return capabilityMask(names);
 }
 
 function limit(value: number): bigint {
@@ -123,7 +130,7 @@ export function writeProcess(out: PlanWriter, process: OciProcess, extras: Proce
   if (capabilities)
     out.record(Rec.caps, (body) => {
       const { bounding, effective, inheritable, permitted, ambient } = capabilities;
-      for (const set of [bounding, effective, inheritable, permitted, ambient]) body.u64(capabilityMask(set ?? []));
+      for (const set of [bounding, effective, inheritable, permitted, ambient]) body.u64(maskOf(set ?? []));
     });
   for (const { type, soft, hard } of process.rlimits ?? []) {
     const resource = RLIMITS.indexOf(type);

@@ -148,8 +148,11 @@ export function writeRootfs(out: PlanWriter, spec: RuntimeSpec, rootfs: Rootfs, 
   const empty = (kind: number) => out.record(kind, () => {});
   const late: [string, number][] = [];
 
-  const propagation = linux.rootfsPropagation ? propagationFlags(linux.rootfsPropagation) : 0;
-  out.record(Step.propagation, (body) => body.u32(propagation || Propagation.slave | Propagation.recursive));
+  const ownMounts = linux.namespaces?.some((one) => one.type === "mount" && !one.path) ?? false;
+  const propagation = linux.rootfsPropagation && ownMounts ? propagationFlags(linux.rootfsPropagation) : 0;
+  // unbindable comes last: nothing could be bound from such a tree
+  const initial = propagation & Propagation.unbindable ? 0 : propagation;
+  if (ownMounts) out.record(Step.propagation, (body) => body.u32(initial || Propagation.slave | Propagation.recursive));
   if (linux.namespaces?.some((one) => one.type === "cgroup" && !one.path)) empty(Step.cgroupNamespace);
   for (const [path, value] of sysctlSettings(linux)) out.record(Step.sysctl, (body) => body.string(path).string(value));
   writeRoot(out, rootfs, options.mountPoint);
@@ -178,7 +181,7 @@ export function writeRootfs(out: PlanWriter, spec: RuntimeSpec, rootfs: Rootfs, 
   for (const path of linux.readonlyPaths ?? []) out.record(Step.readonly, (body) => body.string(path));
   for (const path of linux.maskedPaths ?? []) out.record(Step.mask, (body) => body.string(path));
   if (rootfs.readonly || spec.root?.readonly) empty(Step.rootReadonly);
-  empty(Step.pivot);
+  empty(ownMounts ? Step.pivot : Step.chroot);
   if (propagation) out.record(Step.propagation, (body) => body.u32(propagation));
   if (spec.hostname && has("uts")) out.record(Step.hostname, (body) => body.string(spec.hostname!));
   if (spec.domainname && has("uts")) out.record(Step.domainname, (body) => body.string(spec.domainname!));

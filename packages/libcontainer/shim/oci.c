@@ -126,8 +126,8 @@ static int stay(pid_t pid, int master) {
 }
 
 static bool runtime_hooks(const struct plan *plan, pid_t pid, struct sync_message *m) {
-  return run_hooks(plan, HOOK_PRESTART, "creating", pid, m->text, sizeof m->text) &&
-         run_hooks(plan, HOOK_CREATE_RUNTIME, "creating", pid, m->text, sizeof m->text);
+  return run_hooks(plan, HOOK_PRESTART, "created", pid, m->text, sizeof m->text) &&
+         run_hooks(plan, HOOK_CREATE_RUNTIME, "created", pid, m->text, sizeof m->text);
 }
 
 /* Serves the process until it is ready (create) or exec'd (exec). */

@@ -65,6 +65,7 @@ enum {
   STEP_HOOKS_CONTAINER,
   STEP_MKDIR,
   STEP_REMOUNT,
+  STEP_CHROOT,
 };
 
 /* REC_CONFIG flags. */

@@ -23,9 +23,9 @@ void close_from(int first) {
   for (int fd = first; fd < 1024; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-void apply_limits(pid_t pid, const struct process_plan *p) {
-  /* from outside, with the host's rights. EPERM is what a host without CAP_SYS_RESOURCE answers to a raise: then the
-     process keeps what it inherited, or as much of it as may be set */
+/* EPERM is what a host without CAP_SYS_RESOURCE answers to a raise: then the process keeps what it inherited, or as
+   much of it as may be set. */
+static void set_limits(pid_t pid, const struct process_plan *p) {
   for (unsigned i = 0; i < p->nrlimits; i++) {
     const struct rlimit_plan *l = &p->rlimits[i];
     struct rlimit now, want = {l->soft, l->hard};
@@ -35,6 +35,11 @@ void apply_limits(pid_t pid, const struct process_plan *p) {
     if (want.rlim_cur > want.rlim_max) want.rlim_cur = want.rlim_max;
     prlimit(pid, l->resource, &want, NULL);
   }
+}
+
+/* From outside, with the host's rights: what the process itself was refused in its user namespace. */
+void apply_limits(pid_t pid, const struct process_plan *p) {
+  set_limits(pid, p);
   if (p->has_oom_score) {
     char path[48], value[16];
     snprintf(path, sizeof path, "/proc/%d/oom_score_adj", pid);
@@ -154,12 +159,26 @@ static char **final_environment(const struct process_plan *p) {
   return env;
 }
 
+/* By the mode alone: for where a filter knows no faccessat2. */
+static bool may_execute(const struct stat *st) {
+  uid_t uid = geteuid();
+  if (uid == 0) return st->st_mode & 0111;
+  if (st->st_uid == uid) return st->st_mode & 0100;
+  gid_t groups[256];
+  int count = getgroups(256, groups);
+  bool member = st->st_gid == getegid();
+  for (int i = 0; i < count; i++) member |= groups[i] == st->st_gid;
+  return st->st_mode & (member ? 0010 : 0001);
+}
+
 static int executable_error(const char *path) {
   struct stat st;
   if (stat(path, &st) < 0) return errno;
   if (S_ISDIR(st.st_mode)) return EISDIR;
-  if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0) return 0;
-  return st.st_mode & 0111 || errno != EACCES ? errno : EACCES;
+  /* the raw call: the C library would try to do without it by a helper process */
+  if (syscall(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS) == 0) return 0;
+  if (errno == ENOSYS || errno == EPERM) return may_execute(&st) ? 0 : EACCES;
+  return errno;
 }
 
 /* As Go's exec.LookPath, whose words Docker's users know. */
@@ -228,6 +247,7 @@ _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void 
   if (p->seccomp_length && !no_new_privs) install_filter(p);
   if (p->has_caps) drop_bounding(p);
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) fail(errno, "keepcaps");
+  set_limits(0, p); /* while we are of the shim's own user: without CAP_SYS_RESOURCE it may not touch another's */
   set_user(p);
   prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
   if (p->has_caps) set_capabilities(p);

@@ -157,7 +157,8 @@ static void step_device(struct reader *r) {
   if (parent < 0) fail(errno, "error creating device node \"%s\"", path);
   dev_t device = makedev(major, minor);
   if (mknodat(parent, name, mode, device) < 0) {
-    if (errno == EPERM && bind_device(parent, name, path, mode, device)) {
+    if (errno == EPERM) {
+      if (!bind_device(parent, name, path, mode, device)) fail(EPERM, "error creating device node \"%s\"", path);
       close(parent);
       return;
     }
@@ -220,7 +221,7 @@ static int null_tree(void) {
 /* One empty read-only tmpfs stands in for all masked directories. */
 static int empty_directory(void) {
   if (empty_tree < 0) {
-    static const char *options[] = {"size=0k", "nr_inodes=1", NULL};
+    static const char *options[] = {"nr_blocks=1", "nr_inodes=1", NULL};
     struct mount_step m = {.type = "tmpfs", .source = "tmpfs", .set = MOUNT_ATTR_RDONLY_, .options = options};
     return empty_tree = filesystem_tree(&m);
   }
@@ -343,6 +344,9 @@ static void run_step(const struct plan *plan, unsigned kind, struct reader *body
       break;
     case STEP_ROOT_READONLY: step_root_readonly(); break;
     case STEP_PIVOT: step_pivot(); break;
+    case STEP_CHROOT:
+      if (fchdir(root) < 0 || chroot(".") < 0) fail(errno, "error entering the root file system");
+      break;
     case STEP_HOSTNAME: {
       const char *name = get_str(body);
       if (sethostname(name, strlen(name)) < 0) fail(errno, "error setting the host name");

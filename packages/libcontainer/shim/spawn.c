@@ -150,11 +150,6 @@ static _Noreturn void init_main(const struct plan *plan, const struct prepared *
   }
   /* processes of a joined pid namespace must not look into us before exec */
   if (!plan->uid_map && !joins_user(plan)) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  if (plan->oci) {
-    /* opened for both directions, it does not end while no `start` has come */
-    start_fifo = open(plan->oci_fifo, O_RDWR | O_CLOEXEC);
-    if (start_fifo < 0) fail(errno, "error opening \"%s\"", plan->oci_fifo);
-  }
   join_keyring(plan->keyring);
   run_rootfs_steps(plan, prepared, plan->flags & CFG_TERMINAL);
   close_from(3 + (int)plan->oci_preserve_fds);
@@ -235,6 +230,11 @@ pid_t spawn_init(const struct plan *plan, struct stdio_pair *io, int *sync, char
   if (pid == 0) {
     child_begin(io, pair[1]);
     join_cgroups((char *const *)plan->procs, plan->nprocs);
+    if (plan->oci) {
+      /* opened for both directions, it does not end while no `start` has come */
+      start_fifo = open(plan->oci_fifo, O_RDWR | O_CLOEXEC);
+      if (start_fifo < 0) fail(errno, "error opening \"%s\"", plan->oci_fifo);
+    }
     if (staged) staged_main(plan);
     init_main(plan, NULL);
   }

@@ -265,8 +265,8 @@ static void started(struct task_process *p) {
 
 static void run_runtime_hooks(struct task_process *p) {
   struct sync_message m = {.exit_code = 125};
-  if (run_hooks(&shim.plan, HOOK_PRESTART, "creating", p->pid, m.text, sizeof m.text) &&
-      run_hooks(&shim.plan, HOOK_CREATE_RUNTIME, "creating", p->pid, m.text, sizeof m.text)) {
+  if (run_hooks(&shim.plan, HOOK_PRESTART, "created", p->pid, m.text, sizeof m.text) &&
+      run_hooks(&shim.plan, HOOK_CREATE_RUNTIME, "created", p->pid, m.text, sizeof m.text)) {
     sync_send(p->sync.fd, MSG_GO, 0);
     return;
   }
