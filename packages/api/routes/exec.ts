@@ -3,7 +3,7 @@ import type { AttachStream } from "@gantry/libcontainer";
 import { conflict, ExecConfig, ExecStartRequest, messageOf } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
-import { frame } from "./frames.ts";
+import { frame, unframer } from "./frames.ts";
 import { pump, streamType } from "./stdio.ts";
 
 const number = Type.Optional(Type.Integer());
@@ -30,14 +30,20 @@ export function execRoutes(engine: Engine): Route[] {
         }
         const { config } = exec;
         const tty = config.Tty === true;
-        const client = context.hijack(streamType(Tty === true || tty, context.api));
+        // How the answer is framed is for the start request to say, whatever the process has.
+        const raw = Tty === true;
+        const client = context.hijack(streamType(raw, context.api));
         let stream: AttachStream | null = null;
         try {
           await startExec(
             engine,
             exec,
             sizeOf(ConsoleSize),
-            { stdin: config.AttachStdin === true, stdout: config.AttachStdout === true, stderr: config.AttachStderr === true },
+            {
+              stdin: config.AttachStdin === true,
+              stdout: config.AttachStdout === true,
+              stderr: config.AttachStderr === true,
+            },
             (attached) => {
               stream = attached;
             },
@@ -45,7 +51,7 @@ export function execRoutes(engine: Engine): Route[] {
         } catch (error) {
           // The answer has begun: the words go where the output would have gone.
           const words = Buffer.from(`${messageOf(error)}\r\n`);
-          client.write(tty ? words : frame(1, words));
+          client.write(raw ? words : frame(1, words));
           client.close();
           return;
         }
@@ -56,6 +62,7 @@ export function execRoutes(engine: Engine): Route[] {
         await pump(client, stream, {
           stdin: config.AttachStdin === true,
           closeStdin: true,
+          output: raw === tty ? undefined : raw ? unframer() : (chunk) => frame(1, chunk),
           detachKeys: tty && config.AttachStdin === true ? (config.DetachKeys ?? "") : null,
           // Clients ask for the exit code as soon as the connection ends.
           beforeClose: () => exec.done,

@@ -1,5 +1,5 @@
-import type { AttachStream } from "@gantry/libcontainer";
 import { DetachWatcher, parseDetachKeys } from "@gantry/engine";
+import type { AttachStream } from "@gantry/libcontainer";
 
 /** The client's side: a hijacked connection or a WebSocket. */
 export interface Client {
@@ -25,6 +25,8 @@ export interface PumpOptions {
   /** Keys that detach; only watched on terminals. null: none. */
   detachKeys: string | null;
   onDetach?: () => void;
+  /** Turns the process's output into what the client was promised. Default: as it is. */
+  output?: (chunk: Uint8Array) => Uint8Array;
   /** Waited for between the end of the output and the close. */
   beforeClose?: () => Promise<unknown> | null;
 }
@@ -35,7 +37,7 @@ export async function pump(client: Client, stream: AttachStream, options: PumpOp
   if (options.stdin) void pumpInput(client, stream, options);
   try {
     for await (const chunk of stream.output as unknown as AsyncIterable<Uint8Array>) {
-      const full = client.write(chunk);
+      const full = client.write(options.output ? options.output(chunk) : chunk);
       if (full !== undefined) await full;
       if (client.closed) break;
     }
