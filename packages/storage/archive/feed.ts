@@ -68,6 +68,36 @@ export function ringStream(ring: RingMemory, done: Promise<unknown>): ReadableSt
   );
 }
 
+/** The stream, which fails as soon as the signal fires, also while its source is silent. */
+export function abortable(stream: ReadableStream<Uint8Array>, signal?: AbortSignal): ReadableStream<Uint8Array> {
+  if (!signal) return stream;
+  const reader = stream.getReader();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  aborted.catch(() => {});
+  const abort = () => {
+    reject(new GantryError("cancelled", "context canceled", { cause: signal.reason }));
+    void reader.cancel(signal.reason).catch(() => {});
+  };
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+  const end = () => signal.removeEventListener("abort", abort);
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await Promise.race([reader.read(), aborted]);
+        if (!done) return controller.enqueue(value);
+        end();
+        controller.close();
+      },
+      cancel(reason) {
+        end();
+        return reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
 /** Splits off the first bytes of a stream: [head, a stream of everything with the head in it]. */
 export async function peek(
   stream: ReadableStream<Uint8Array>,

@@ -11,7 +11,7 @@ import {
   withDefaultTag,
 } from "@gantry/spec";
 import { detectCompression, MAGIC_LENGTH } from "../archive/decompress.ts";
-import { decompressByProgram, needsProgram, peek } from "../archive/feed.ts";
+import { abortable, decompressByProgram, needsProgram, peek } from "../archive/feed.ts";
 import { inflate } from "../archive/inflate.ts";
 import { cleanName } from "../archive/path.ts";
 import type { Content } from "../content/store.ts";
@@ -48,7 +48,16 @@ export async function load(
   source: ReadableStream<Uint8Array>,
   options: LoadOptions,
 ): Promise<LoadedImage[]> {
-  const members = await readMembers(stores, await uncompressed(source), options);
+  const members = await readMembers(stores, await uncompressed(abortable(source, options.signal)), options);
+  try {
+    return await registerAll(stores, members, options);
+  } finally {
+    // Layers that no manifest named may still be on their way: nothing goes on behind the caller's back.
+    await Promise.allSettled([...members.layers.values()].map(({ layer }) => layer));
+  }
+}
+
+async function registerAll(stores: Stores, members: Members, options: LoadOptions): Promise<LoadedImage[]> {
   const candidates = candidatesOf(members, options);
   const loaded: LoadedImage[] = [];
   for (const candidate of candidates) {
