@@ -30,10 +30,6 @@ export async function main(argv0: string, argv: readonly string[]): Promise<numb
     return 0;
   }
   const hosts = globals.flags.host;
-  if (hosts.length > 1) {
-    err("Specify only one -H\n");
-    return 1;
-  }
   const cli = new Cli(program, pickGlobals(globals.flags, globals.changed, hosts[0]));
   const words = globals.args;
   if (words.length === 0 || globals.help || words[0] === "help")
@@ -50,7 +46,8 @@ export async function main(argv0: string, argv: readonly string[]): Promise<numb
     const word: string | undefined = words[at];
     if (word === undefined || word === "--help" || word === "-h") {
       const { groupHelp } = await import("./help.ts");
-      out(groupHelp(path, node));
+      // Asked for, it is output; for want of a command, a remark.
+      (word === undefined ? err : out)(groupHelp(path, node));
       return 0;
     }
     if (word.startsWith("-")) {
@@ -135,7 +132,7 @@ async function help(program: string, words: readonly string[]): Promise<number> 
     const next: Node | undefined =
       "commands" in node && Object.hasOwn(node.commands, word) ? node.commands[word] : undefined;
     if (!next) {
-      err(`${program}: unknown help topic: ${words.join(" ")}\n\nRun '${program} --help' for more information\n`);
+      err(`unknown help topic: ${words.join(" ")}\n`);
       return 1;
     }
     node = next;

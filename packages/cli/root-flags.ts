@@ -1,4 +1,4 @@
-import { bool, list, str } from "./flags.ts";
+import { bool, str, value } from "./flags.ts";
 
 /** The options that may stand before the command. */
 export function rootFlags(configDir: string) {
@@ -6,7 +6,14 @@ export function rootFlags(configDir: string) {
     config: str("", "Where the client's settings are kept", "", { shown: JSON.stringify(configDir) }),
     context: str("c", "Context to use to reach the engine"),
     debug: bool("D", "Say more about what goes on"),
-    host: list("H", "Engine socket to connect to", { type: "string" }),
+    host: value<string[]>("H", "Engine socket to connect to", {
+      type: "string",
+      initial: [],
+      parse(text, before) {
+        if (before.length > 0) throw new Error("specify only one -H");
+        return [text];
+      },
+    }),
     "log-level": str("l", 'How much to log ("debug", "info", "warn", "error", "fatal")', "info"),
     tls: bool("", "Use TLS; implied by --tlsverify"),
     tlscacert: str("", "Trust certificates signed by this CA only", "", {

@@ -20,13 +20,13 @@ export const attach = defineCommand({
   async run({ cli, flags, args }) {
     const { containers } = cli.docker;
     const { Id: id, Config: config, State: state } = await containers.inspect(args[0]!);
-    if (!state.Running) throw new CliError("cannot attach to a stopped container, start it first");
-    if (state.Paused) throw new CliError("cannot attach to a paused container, unpause it first");
-    if (state.Restarting) throw new CliError("cannot attach to a restarting container, wait until it is running");
+    if (!state.Running) throw new CliError("You cannot attach to a stopped container, start it first");
+    if (state.Paused) throw new CliError("You cannot attach to a paused container, unpause it first");
+    if (state.Restarting) throw new CliError("You cannot attach to a restarting container, wait until it is running");
     const tty = config.Tty === true;
     const stdin = !flags["no-stdin"] && config.OpenStdin === true;
     if (stdin && tty && !isTerminal(0)) {
-      throw new CliError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
+      throw new CliError("the input device is not a TTY");
     }
     const detachKeys = flags["detach-keys"];
     const endSignals = flags["sig-proxy"] && !tty ? proxySignals((signal) => containers.kill(id, signal)) : () => {};

@@ -47,7 +47,14 @@ export const contextLs = defineCommand({
     });
     out(
       formatListing(
-        { rows: [cli.host], fields, headers, columns: ["Name", "Description", "DockerEndpoint", "Error"], key: "Name" },
+        {
+          rows: [cli.host],
+          fields,
+          headers,
+          columns: ["Name", "Description", "DockerEndpoint", "Error"],
+          key: "Name",
+          type: "*formatter.ClientContext",
+        },
         flags.format,
         flags.quiet,
       ),

@@ -104,6 +104,11 @@ async function copyOut(
     return;
   }
   const local = localDestination(destination);
+  const parentDir = dirname(resolve(destination));
+  if (!local.exists && !tryStat(parentDir)?.isDirectory()) {
+    const missing = dirname(parentDir) === "/" ? parentDir : parentDir;
+    throw new CliError(`invalid output path: directory ${JSON.stringify(missing)} does not exist`);
+  }
   const contents = /(^|\/)\.$/.test(source);
   const place = placeIn({ source: contents ? "." : stat.name, directory: isDirectory(stat) }, local);
   const parent = tryStat(place.dir);

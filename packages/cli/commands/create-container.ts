@@ -19,6 +19,10 @@ export async function createContainer(
   if (!["always", "missing", "never"].includes(flags.pull)) {
     throw new CliError(`invalid pull option: '${flags.pull}': must be one of "always", "missing" or "never"`);
   }
+  if (flags.platform) {
+    const { parsePlatform } = await import("../options/platform.ts");
+    parsePlatform(flags.platform);
+  }
   if (flags.pull === "always") await pullFor(cli, request.Image!, flags);
   const options = { name: flags.name, platform: flags.platform };
   const created = await cli.docker.containers.create(request, options).catch(async (error) => {
@@ -35,7 +39,11 @@ export async function createContainer(
 }
 
 function isMissingImage(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 404 && /no such image|image .*not found/i.test(error.message);
+  return (
+    error instanceof ApiError &&
+    error.status === 404 &&
+    /no such image|image .*not found|does not match the specified platform/i.test(error.message)
+  );
 }
 
 async function pullFor(cli: Cli, image: string, flags: ContainerFlags): Promise<void> {

@@ -1,3 +1,4 @@
+import { ApiError } from "@gantry/client";
 import { defineCommand } from "../command.ts";
 import { containerRequest } from "../options/container-config.ts";
 import { containerFlags } from "../options/container-flags.ts";
@@ -20,9 +21,9 @@ export const create = defineCommand({
       if (size) request.HostConfig!.ConsoleSize = [size.rows, size.columns];
       line(await createContainer(cli, request, flags));
     } catch (error) {
-      const refusal = refused(cli, error, "create");
-      // Only `run` tells the kinds of failure apart by its status.
-      throw Object.assign(refusal, { exitCode: 1 });
+      // The engine's refusals stand alone here; only `run` ends with a hint and tells the kinds apart by the status.
+      if (error instanceof ApiError && !error.message.startsWith("invalid re")) throw error;
+      throw refused(cli, error, "create");
     }
   },
 });

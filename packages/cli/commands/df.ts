@@ -51,7 +51,12 @@ export const df = defineCommand({
           : humanSize(sum.reclaimable),
     });
     const columns = ["Type", "TotalCount", "Active", "Size", "Reclaimable"];
-    out(formatListing({ rows: sums(usage), fields, headers, columns, key: "Type" }, flags.format));
+    out(
+      formatListing(
+        { rows: sums(usage), fields, headers, columns, key: "Type", type: "*formatter.diskUsageContext" },
+        flags.format,
+      ),
+    );
   },
 });
 

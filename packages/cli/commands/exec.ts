@@ -27,7 +27,7 @@ export const exec = defineCommand({
     const [container, ...command] = args as [string, ...string[]];
     const stdin = flags.interactive && !flags.detach;
     if (stdin && flags.tty && !isTerminal(0)) {
-      throw new CliError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
+      throw new CliError("the input device is not a TTY");
     }
     const size = flags.tty ? terminalSize() : undefined;
     const consoleSize: [number, number] | undefined = size && [size.rows, size.columns];

@@ -53,6 +53,12 @@ export const history = defineCommand({
       };
     };
     const columns = ["ID", flags.human ? "CreatedSince" : "CreatedAt", "CreatedBy", "Size", "Comment"];
-    out(formatListing({ rows, fields, headers, columns, key: "ID" }, flags.format, flags.quiet));
+    out(
+      formatListing(
+        { rows, fields, headers, columns, key: "ID", type: "*formatter.historyContext" },
+        flags.format,
+        flags.quiet,
+      ),
+    );
   },
 });

@@ -61,7 +61,14 @@ export const images = defineCommand({
     const columns = ["Repository", "Tag", ...(flags.digests ? ["Digest"] : []), "ID", "CreatedSince", "Size"];
     out(
       formatListing(
-        { rows, fields: (row) => imageFields(row, !flags["no-trunc"]), headers, columns, key: "ID" },
+        {
+          rows,
+          fields: (row) => imageFields(row, !flags["no-trunc"]),
+          headers,
+          columns,
+          key: "ID",
+          type: "*formatter.imageContext",
+        },
         format,
         flags.quiet,
       ),
@@ -111,7 +118,7 @@ function imageFields({ image, repository, tag, digest }: Line, truncate: boolean
     CreatedAt: () => goTime(image.Created),
     Size: () => humanSize(image.Size, 3),
     Containers: () => optional(image.Containers, String(image.Containers)),
-    VirtualSize: () => humanSize(image.Size, 3),
+    VirtualSize: () => humanSize(image.Size),
     SharedSize: () => optional(image.SharedSize),
     UniqueSize: () =>
       image.SharedSize === -1 || image.Size === -1 ? "N/A" : humanSize(image.Size - image.SharedSize, 3),

@@ -3,7 +3,8 @@ import type { Cli } from "../cli.ts";
 import { defineCommand } from "../command.ts";
 import { CliError, errorText } from "../errors.ts";
 import { goJson } from "../format/go-print.ts";
-import { applyTemplate, unescapeFormat } from "../format/table.ts";
+import { unescapeFormat } from "../format/table.ts";
+import { compileTemplate, TemplateError } from "../format/template.ts";
 import { binarySize } from "../format/units.ts";
 import { objectFormat } from "../options/format.ts";
 import { err, line, out } from "../output.ts";
@@ -26,7 +27,7 @@ export const info = defineCommand({
     const client = { Debug: cli.globals.debug ?? false, ...clientVersion(cli), Plugins: [], Warnings: null };
     const all = { ...server, ...(failure ? { ServerErrors: [failure] } : {}), ClientInfo: client };
     if (flags.format) {
-      line(flags.format === "json" ? goJson(all) : applyTemplate(unescapeFormat(flags.format), [all])[0]!);
+      line(flags.format === "json" ? goJson(all) : infoTemplate(flags.format, all));
     } else {
       out(clientText(cli) + (server ? serverText(server) : "\nServer:\n"));
     }
@@ -145,4 +146,16 @@ function securityLines(options: readonly string[]): string[] {
       if (key === "profile") lines.push(`   Profile: ${value === "default" ? "builtin" : value}`);
   }
   return lines;
+}
+
+function infoTemplate(format: string, all: object): string {
+  try {
+    return compileTemplate(unescapeFormat(format), { typed: true }).apply(all);
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error;
+    out("\n");
+    throw new CliError(
+      error.message.replace(/map has no entry for key "(.*)"$/, "can't evaluate field $1 in type system.dockerInfo"),
+    );
+  }
 }

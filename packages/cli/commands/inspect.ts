@@ -36,7 +36,7 @@ async function applyToObjects(format: string, documents: readonly string[]): Pro
   const { compileTemplate, TemplateError } = await import("../format/template.ts");
   let template: import("../format/template.ts").Template;
   try {
-    template = compileTemplate(unescapeFormat(format), { strict: true });
+    template = compileTemplate(unescapeFormat(format), { typed: true });
   } catch (error) {
     if (error instanceof TemplateError) throw new CliError(`template parsing error: ${error.message}`, 64);
     throw error;
@@ -80,13 +80,14 @@ export const inspect = defineCommand({
         try {
           return await kinds[kind]!(name);
         } catch (error) {
+          if (wanted.length === 1) throw error;
           if (error instanceof ApiError && error.status === 404) continue;
           // A name that cannot be an image's may still be another object's.
-          if (error instanceof ApiError && error.status === 400 && wanted.length > 1) continue;
+          if (error instanceof ApiError && error.status === 400) continue;
           throw error;
         }
       }
-      throw new CliError(flags.type ? `error: no such ${flags.type}: ${name}` : `error: no such object: ${name}`);
+      throw new CliError(`Error: No such object: ${name}`);
     });
   },
 });

@@ -113,7 +113,11 @@ export const rename = defineCommand({
   async run({ cli, args }) {
     const [from, to] = args.map((name) => name.trim()) as [string, string];
     if (!from || !to) throw new CliError("Error: Neither old nor new names may be empty");
-    await cli.docker.containers.rename(from, to);
+    try {
+      await cli.docker.containers.rename(from, to);
+    } catch (error) {
+      throw new CliError(`${errorText(error)}\nError: failed to rename container named ${from}`);
+    }
   },
 });
 

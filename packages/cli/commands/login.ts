@@ -62,12 +62,8 @@ export const logout = defineCommand({
   arity: { atMost: 1 },
   async run({ cli, args }) {
     const server = serverOf(args[0]);
-    const shown = server === DEFAULT_REGISTRY ? server : server;
-    if (!eraseCredentials(cli.configDir, server)) {
-      line(`Not logged in to ${shown}`);
-      return;
-    }
-    line(`Removing login credentials for ${shown}`);
+    eraseCredentials(cli.configDir, server);
+    line(`Removing login credentials for ${server}`);
   },
 });
 

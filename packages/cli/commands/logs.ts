@@ -1,5 +1,6 @@
 import { demultiplex } from "@gantry/client";
 import { defineCommand } from "../command.ts";
+import { CliError } from "../errors.ts";
 import { bool, str } from "../flags.ts";
 import { timestamp } from "../options/timestamps.ts";
 import { writeAll } from "../output.ts";
@@ -19,8 +20,8 @@ export const logs = defineCommand({
   arity: { exactly: 1 },
   async run({ cli, flags, args }) {
     const { containers } = cli.docker;
-    const since = timestamp(flags.since);
-    const until = timestamp(flags.until);
+    const since = point("since", flags.since);
+    const until = point("until", flags.until);
     const response = await containers.logs(args[0]!, {
       stdout: true,
       stderr: true,
@@ -44,3 +45,11 @@ export const logs = defineCommand({
     for await (const chunk of response.body) feed(chunk);
   },
 });
+
+function point(name: string, text: string): string {
+  try {
+    return timestamp(text);
+  } catch (error) {
+    throw new CliError(`invalid value for ${JSON.stringify(name)}: ${(error as Error).message}`);
+  }
+}

@@ -57,7 +57,14 @@ export const networkLs = defineCommand({
     const format = flags.format || (flags.quiet ? "" : (readConfig(cli.configDir).networksFormat ?? ""));
     out(
       formatListing(
-        { rows, fields, headers, columns: ["ID", "Name", "Driver", "Scope"], key: "ID" },
+        {
+          rows,
+          fields,
+          headers,
+          columns: ["ID", "Name", "Driver", "Scope"],
+          key: "ID",
+          type: "*formatter.networkContext",
+        },
         format,
         flags.quiet,
       ),
@@ -174,6 +181,7 @@ export const networkRm = defineCommand({
         status = 1;
       }
     }
+    if (status !== 0) err("exit status 1\n");
     return status;
   },
 });

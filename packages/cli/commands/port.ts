@@ -21,7 +21,8 @@ export const port = defineCommand({
         );
       }
       const bindings = ports[`${number}/${proto}`];
-      if (!bindings || bindings.length === 0) throw new CliError(`no public port '${wanted}' published for ${name}`);
+      if (!bindings || bindings.length === 0)
+        throw new CliError(`Error: No public port '${wanted}' published for ${name}`);
       for (const { HostIp, HostPort } of bindings) line(hostPort(HostIp ?? "", HostPort ?? ""));
       return;
     }

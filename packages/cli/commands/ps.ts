@@ -74,6 +74,7 @@ export const ps = defineCommand({
           headers,
           columns,
           key: "ID",
+          type: "*formatter.ContainerContext",
         },
         format,
         flags.quiet,

@@ -1,4 +1,4 @@
-import type { HijackedStream } from "@gantry/client";
+import { ApiError, type HijackedStream } from "@gantry/client";
 import type { ContainerCreateRequest, WaitResponse } from "@gantry/spec";
 import type { Cli } from "../cli.ts";
 import { defineCommand } from "../command.ts";
@@ -35,7 +35,7 @@ export const run = defineCommand({
           throw new CliError("conflicting options: cannot specify both --attach and --detach");
         Object.assign(request, { AttachStdin: false, AttachStdout: false, AttachStderr: false, StdinOnce: false });
       } else if (request.AttachStdin && flags.tty && !isTerminal(0)) {
-        throw new CliError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal", 1);
+        throw new PlainError("the input device is not a TTY");
       }
       const size = flags.tty ? terminalSize() : undefined;
       if (size) request.HostConfig!.ConsoleSize = [size.rows, size.columns];
@@ -109,11 +109,17 @@ export function followSize(cli: Cli, id: string): () => void {
   return onResize(resize);
 }
 
+/** Printed as it is, without the program's name and the hint. */
+class PlainError extends CliError {}
+
 /** An error of `run` or `create` with the status and the hint that Docker ends with. */
 export function refused(cli: Cli, error: unknown, command: string): CliError {
-  if (error instanceof CliError && !error.message) return error;
-  const text = errorText(error);
-  const status = error instanceof CliError && error.exitCode !== 1 ? error.exitCode : refusalStatus(text);
+  if (error instanceof PlainError) return error;
+  const engine = error instanceof ApiError;
+  // A name that is none is Docker's own finding, without asking the engine.
+  const own = !engine || /^invalid (reference format|repository name)/.test(error.message);
+  const text = own && engine ? error.message : errorText(error);
+  const status = own ? 125 : refusalStatus(text);
   return new CliError(`${cli.program}: ${text}\n\nRun '${cli.program} ${command} --help' for more information`, status);
 }
 

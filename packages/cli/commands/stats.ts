@@ -47,7 +47,17 @@ export const stats = defineCommand({
     const format = flags.format || (readConfig(cli.configDir).statsFormat ?? "");
     const truncate = !flags["no-trunc"];
     const show = (rows: readonly Usage[]) =>
-      formatListing({ rows, fields: (usage) => usageFields(usage, truncate), headers, columns, key: "ID" }, format);
+      formatListing(
+        {
+          rows,
+          fields: (usage) => usageFields(usage, truncate),
+          headers,
+          columns,
+          key: "ID",
+          type: "*formatter.statsContext",
+        },
+        format,
+      );
     if (flags["no-stream"]) {
       const names = args.length > 0 ? args : (await cli.docker.containers.list({ all: flags.all })).map(({ Id }) => Id);
       const failures: string[] = [];
@@ -59,8 +69,8 @@ export const stats = defineCommand({
           }),
         ),
       );
-      out(show(rows.filter((row) => row !== undefined)));
       if (failures.length > 0) throw new CliError(failures.join("\n"));
+      out(show(rows.filter((row) => row !== undefined)));
       return;
     }
     await follow(cli, args, flags.all, show);

@@ -41,7 +41,14 @@ export const volumeLs = defineCommand({
     const format = flags.format || (flags.quiet ? "" : (readConfig(cli.configDir).volumesFormat ?? ""));
     out(
       formatListing(
-        { rows, fields: volumeFields, headers, columns: ["Driver", "Name"], key: "Name" },
+        {
+          rows,
+          fields: volumeFields,
+          headers,
+          columns: ["Driver", "Name"],
+          key: "Name",
+          type: "*formatter.volumeContext",
+        },
         format,
         flags.quiet,
       ),

@@ -1,6 +1,6 @@
 import { CliError } from "../errors.ts";
 import { alignColumns } from "./tabwriter.ts";
-import { compileTemplate, Row, TemplateError, type TemplateFunction } from "./template.ts";
+import { compileTemplate, Row, type Template, type TemplateFunction } from "./template.ts";
 import { headerFunctions } from "./template-functions.ts";
 
 /** A listing: columns by their template names. */
@@ -13,6 +13,8 @@ export interface Listing<T> {
   columns: readonly string[];
   /** The field that `-q` prints. */
   key: string;
+  /** What Docker's messages call a row. */
+  type?: string;
 }
 
 /**
@@ -31,7 +33,7 @@ export function formatListing<T>(listing: Listing<T>, format: string, quiet = fa
     }
     return alignColumns(lines.map((cells) => `${cells.join("\t")}\n`).join(""));
   }
-  const rows = listing.rows.map((row) => new Row(listing.fields(row)));
+  const rows = listing.rows.map((row) => new Row(listing.fields(row), listing.type));
   if (format.startsWith("table")) {
     const source = unescapeFormat(format.slice(5).trim());
     const header = new Row(headerFields(listing.headers));
@@ -49,14 +51,17 @@ export function applyTemplate(
   source: string,
   values: readonly unknown[],
   functions?: Record<string, TemplateFunction>,
-  strict = false,
 ): string[] {
+  let template: Template;
   try {
-    const template = compileTemplate(source, { ...(functions ? { functions } : {}), strict });
+    template = compileTemplate(source, functions ? { functions } : {});
+  } catch (error) {
+    throw new CliError(`failed to parse template: ${(error as Error).message}`);
+  }
+  try {
     return values.map((value) => template.apply(value));
   } catch (error) {
-    if (error instanceof TemplateError) throw new CliError(`template parsing error: ${error.message}`);
-    throw new CliError(`template parsing error: template: :1:2: executing "" at <.>: ${(error as Error).message}`);
+    throw new CliError(`failed to execute template: ${(error as Error).message}`);
   }
 }
 
@@ -71,11 +76,11 @@ function headerFields(headers: Record<string, string>): Record<string, TemplateF
     {
       getOwnPropertyDescriptor: () => ({ configurable: true, enumerable: true }),
       has: () => true,
-      // `.Label "com.example.some-thing"` is headed SOME THING.
+      // `.Label "com.example.some-thing"` is headed "some thing".
       get: (_, name: string) => (argument?: string) =>
         argument === undefined
           ? (headers[name] ?? "<no value>")
-          : (argument.split(".").pop() ?? "").replace(/[-_]/g, " ").toUpperCase(),
+          : (argument.split(".").pop() ?? "").replace(/[-_]/g, " "),
     },
   );
 }

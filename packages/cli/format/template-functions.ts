@@ -7,12 +7,14 @@ export type TemplateFunction = (...args: any[]) => unknown;
 /** A line of a listing: fields by name, computed when they are asked for. Functions take the template's arguments. */
 export class Row {
   readonly fields: Record<string, TemplateFunction>;
-  constructor(fields: Record<string, TemplateFunction>) {
+  readonly type: string;
+  constructor(fields: Record<string, TemplateFunction>, type = "*formatter.Context") {
     this.fields = fields;
+    this.type = type;
   }
   get(name: string, args: readonly unknown[]): unknown {
     const field = Object.hasOwn(this.fields, name) ? this.fields[name] : undefined;
-    if (!field) throw new Error(`can't evaluate field ${name} in type *formatter.Context`);
+    if (!field) throw new Error(`can't evaluate field ${name} in type ${this.type}`);
     return field(...args);
   }
   /** All fields that take no argument, in the order of their names, as Docker's JSON listings have them. */

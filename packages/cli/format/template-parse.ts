@@ -18,10 +18,10 @@ export interface Pipe {
 export type Operand =
   | { kind: "literal"; value: string | number | boolean | null }
   | { kind: "dot" }
-  | { kind: "field"; path: string[]; at: string }
-  | { kind: "variable"; name: string; path: string[]; at: string }
-  | { kind: "call"; name: string; at: string }
-  | { kind: "pipe"; pipe: Pipe; path: string[]; at: string };
+  | { kind: "field"; path: string[]; at: string; pos: string }
+  | { kind: "variable"; name: string; path: string[]; at: string; pos: string }
+  | { kind: "call"; name: string; at: string; pos: string }
+  | { kind: "pipe"; pipe: Pipe; path: string[]; at: string; pos: string };
 
 /** A template cannot be read. */
 export class TemplateError extends Error {}
@@ -57,6 +57,13 @@ class Reader {
   error(message: string): TemplateError {
     const line = this.#source.slice(0, this.#at).split("\n").length;
     return new TemplateError(`template: :${line}: ${message}`);
+  }
+
+  /** Line and column of an offset, as Go's messages have them. */
+  position(at: number): string {
+    const before = this.#source.slice(0, at);
+    const line = before.split("\n").length;
+    return `${line}:${at - before.lastIndexOf("\n") - 1}`;
   }
 
   list(depth: number): { parts: Part[]; stop?: Stop } {
@@ -244,26 +251,46 @@ class Tokens {
       case "number":
         return { kind: "literal", value: Number(token.text) };
       case "field": {
+        // Go tells the place of a chain by its second link.
+        const pos = this.#reader.position(this.#chainStart() ?? token.at);
         const path = [token.text.slice(1), ...this.#fields()];
-        return { kind: "field", path, at: path.map((name) => `.${name}`).join("") };
+        return { kind: "field", path, at: path.map((name) => `.${name}`).join(""), pos };
       }
       case "variable": {
+        const pos = this.#reader.position(this.#chainStart() ?? token.at);
         const path = this.#fields();
-        return { kind: "variable", name: token.text, path, at: token.text + path.map((name) => `.${name}`).join("") };
+        return {
+          kind: "variable",
+          name: token.text,
+          path,
+          at: token.text + path.map((name) => `.${name}`).join(""),
+          pos,
+        };
       }
       case "word":
         if (token.text === "true" || token.text === "false") return { kind: "literal", value: token.text === "true" };
         if (token.text === "nil") return { kind: "literal", value: null };
-        return { kind: "call", name: token.text, at: token.text };
+        return { kind: "call", name: token.text, at: token.text, pos: this.#reader.position(token.at) };
       case "punctuation":
         if (token.text === ".") return { kind: "dot" };
         if (token.text === "(") {
           const pipe = this.pipe("parenthesized pipeline", true, depth + 1);
           const path = this.#fields();
-          return { kind: "pipe", pipe, path, at: path.map((name) => `.${name}`).join("") };
+          return {
+            kind: "pipe",
+            pipe,
+            path,
+            at: path.map((name) => `.${name}`).join(""),
+            pos: this.#reader.position(token.at),
+          };
         }
     }
     throw this.#reader.error(`unexpected ${JSON.stringify(token.text)} in operand`);
+  }
+
+  #chainStart(): number | undefined {
+    const next = this.#tokens[this.#next];
+    return next?.kind === "field" ? next.at : undefined;
   }
 
   #fields(): string[] {

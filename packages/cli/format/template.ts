@@ -1,6 +1,7 @@
-import { goPrintf, goValue } from "./go-print.ts";
+import { goValue } from "./go-print.ts";
 import { builtins, Row, type TemplateFunction } from "./template-functions.ts";
 import { type Operand, type Part, type Pipe, parseTemplate, TemplateError } from "./template-parse.ts";
+import { typedValue, zeroOf } from "./typed.ts";
 
 export { Row, type TemplateFunction } from "./template-functions.ts";
 export { TemplateError } from "./template-parse.ts";
@@ -12,8 +13,8 @@ export interface Template {
 
 export interface TemplateOptions {
   functions?: Record<string, TemplateFunction>;
-  /** A field that is not there is an error (as for inspect), not `<no value>`. */
-  strict?: boolean;
+  /** The data are documents of the engine, with the types that Go has for them; an unknown field is an error. */
+  typed?: boolean;
 }
 
 /** Reads a Go template. Throws TemplateError. */
@@ -23,11 +24,17 @@ export function compileTemplate(source: string, options: TemplateOptions = {}): 
   checkFunctions(parts, functions);
   return {
     apply(data) {
-      const run = new Run(functions, options.strict ?? false, data);
+      const run = new Run(functions, options.typed ?? false, data);
       run.parts(parts, data);
       return run.text;
     },
   };
+}
+
+/** Where a message says that something went wrong. */
+interface Place {
+  at: string;
+  pos: string;
 }
 
 class Break extends Error {}
@@ -36,11 +43,11 @@ class Continue extends Error {}
 class Run {
   text = "";
   #functions: Record<string, TemplateFunction>;
-  #strict: boolean;
+  #typed: boolean;
   #scopes: { name: string; value: unknown }[];
-  constructor(functions: Record<string, TemplateFunction>, strict: boolean, data: unknown) {
+  constructor(functions: Record<string, TemplateFunction>, typed: boolean, data: unknown) {
     this.#functions = functions;
-    this.#strict = strict;
+    this.#typed = typed;
     this.#scopes = [{ name: "$", value: data }];
   }
 
@@ -60,7 +67,7 @@ class Run {
         return;
       case "action": {
         const value = this.#pipe(part.pipe, dot);
-        if (part.pipe.declare.length === 0) this.text += goValue(value);
+        if (part.pipe.declare.length === 0) this.text += this.#typed ? typedText(part.pipe, value) : goValue(value);
         return;
       }
       case "if":
@@ -90,7 +97,7 @@ class Run {
   #range(part: Extract<Part, { kind: "range" }>, dot: unknown): void {
     const depth = this.#scopes.length;
     const value = this.#evaluate({ ...part.pipe, declare: [] }, dot);
-    const entries = iterate(value);
+    const entries = iterate(value) ?? this.#cannotRange(part.pipe);
     if (entries.length === 0) {
       if (part.otherwise) this.parts(part.otherwise, dot);
       return;
@@ -113,6 +120,11 @@ class Run {
     } finally {
       this.#scopes.length = depth;
     }
+  }
+
+  #cannotRange(pipe: Pipe): never {
+    const operand = pipe.commands.at(-1)![0]!;
+    throw this.#failed("pos" in operand ? operand : { at: ".", pos: "1:8" }, "range can't iterate over ");
   }
 
   #pipe(pipe: Pipe, dot: unknown): unknown {
@@ -142,7 +154,7 @@ class Run {
         return this.#functions[name]!(...args);
       } catch (error) {
         if (error instanceof TemplateError) throw error;
-        throw this.#failed(first.at, `error calling ${name}: ${(error as Error).message}`);
+        throw this.#failed(first, `error calling ${name}: ${(error as Error).message}`);
       }
     }
     const args = [...rest.map((operand) => this.#operand(operand, dot)), ...piped];
@@ -165,43 +177,53 @@ class Run {
       case "dot":
         return dot;
       case "field":
-        return this.#walk(dot, operand.path, operand.at, args);
+        return this.#walk(dot, operand, args);
       case "variable":
-        return this.#walk(this.#variable(operand.name).value, operand.path, operand.at, args);
+        return this.#walk(this.#variable(operand.name).value, operand, args);
       case "call":
         return this.#command([operand], dot, []);
       case "pipe":
-        return this.#walk(this.#evaluate(operand.pipe, dot), operand.path, operand.at, args);
+        return this.#walk(this.#evaluate(operand.pipe, dot), operand, args);
     }
   }
 
-  #walk(from: unknown, path: readonly string[], at: string, args: readonly unknown[]): unknown {
+  #walk(from: unknown, place: Place & { path: readonly string[] }, args: readonly unknown[]): unknown {
     let value = from;
-    path.forEach((name, i) => {
-      const last = i === path.length - 1;
+    place.path.forEach((name, i) => {
+      const last = i === place.path.length - 1;
       if (value instanceof Row) {
-        value = value.get(name, last ? args : []);
+        try {
+          value = value.get(name, last ? args : []);
+        } catch (error) {
+          throw this.#failed(place, (error as Error).message);
+        }
         return;
       }
-      if (value === null || value === undefined) {
-        if (this.#strict) throw this.#failed(at, `nil data; no entry for key ${JSON.stringify(name)}`);
-        value = undefined;
-        return;
-      }
-      if (typeof value !== "object" || Array.isArray(value)) {
-        throw this.#failed(
-          at,
-          `can't evaluate field ${name} in type ${Array.isArray(value) ? "[]interface {}" : "interface {}"}`,
-        );
-      }
-      if (!Object.hasOwn(value, name)) {
-        if (this.#strict) throw this.#failed(at, `map has no entry for key ${JSON.stringify(name)}`);
-        value = undefined;
-        return;
-      }
-      value = (value as Record<string, unknown>)[name];
+      value = this.#field(value, name, place, last);
     });
     return value;
+  }
+
+  #field(value: unknown, name: string, place: Place, last: boolean): unknown {
+    if (value === null || value === undefined) {
+      if (this.#typed) throw this.#failed(place, `nil data; no entry for key ${JSON.stringify(name)}`);
+      return undefined;
+    }
+    if (typeof value !== "object" || Array.isArray(value)) {
+      const type = Array.isArray(value) ? "[]interface {}" : "interface {}";
+      throw this.#failed(place, `can't evaluate field ${name} in type ${type}`);
+    }
+    const fields = value as Record<string, unknown>;
+    if (!this.#typed) return Object.hasOwn(fields, name) ? fields[name] : undefined;
+    // Go's names differ from the JSON's in case here and there: ID and Id.
+    const key = Object.hasOwn(fields, name)
+      ? name
+      : Object.keys(fields).find((one) => one.toLowerCase() === name.toLowerCase());
+    if (key !== undefined) return fields[key] ?? zeroOf(key) ?? null;
+    const zero = zeroOf(name);
+    if (zero === undefined || (zero === null && !last))
+      throw this.#failed(place, `map has no entry for key ${JSON.stringify(name)}`);
+    return zero;
   }
 
   #variable(name: string): { value: unknown } {
@@ -211,9 +233,16 @@ class Run {
     throw new TemplateError(`template: :1: undefined variable ${JSON.stringify(name)}`);
   }
 
-  #failed(at: string, message: string): TemplateError {
-    return new TemplateError(`template: :1:2: executing "" at <${at}>: ${message}`);
+  #failed(place: Place, message: string): TemplateError {
+    return new TemplateError(`template: :${place.pos}: executing "" at <${place.at}>: ${message}`);
   }
+}
+
+function typedText(pipe: Pipe, value: unknown): string {
+  const operand = pipe.commands.length === 1 && pipe.commands[0]!.length === 1 ? pipe.commands[0]![0]! : undefined;
+  const name = operand && "path" in operand ? operand.path.at(-1) : undefined;
+  if (value !== undefined && name !== undefined) return typedValue(value, name);
+  return goValue(value);
 }
 
 /** Whether Go's templates take a value for true: not zero, not empty. */
@@ -225,12 +254,12 @@ export function truth(value: unknown): boolean {
   return Boolean(value);
 }
 
-function iterate(value: unknown): [unknown, unknown][] {
+function iterate(value: unknown): [unknown, unknown][] | undefined {
   if (value === null || value === undefined) return [];
   if (Array.isArray(value)) return [...value.entries()];
   if (typeof value === "number") return Array.from({ length: Math.min(Math.max(0, value), 1e6) }, (_, i) => [i, i]);
   if (typeof value === "object") return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  throw new TemplateError(`template: :1: range can't iterate over ${goPrintf("%v", [value])}`);
+  return undefined;
 }
 
 function checkFunctions(parts: readonly Part[], functions: Record<string, unknown>): void {

@@ -239,7 +239,7 @@ function securityOptions(items: readonly string[]): { options: string[]; unconfi
       [key, profile] = item.includes(":")
         ? [item.slice(0, item.indexOf(":")), item.slice(item.indexOf(":") + 1)]
         : [item, undefined];
-      if (profile === undefined) throw new CliError(`invalid --security-opt: ${JSON.stringify(item)}`);
+      if (profile === undefined) throw new CliError(`Invalid --security-opt: ${JSON.stringify(item)}`);
     }
     if (key === "seccomp" && profile !== "unconfined" && profile !== "builtin") {
       options.push(`seccomp=${seccompProfile(profile!)}`);

@@ -16,6 +16,14 @@ export function ipamPools(options: {
     throw new CliError("every ip-range or gateway must have a corresponding subnet");
   }
   const pools = new Map<string, IPAMPool>();
+  // What is no address at all is left for the engine to refuse.
+  if (![...subnets, ...ranges, ...gateways].every(isNet)) {
+    return subnets.map((Subnet, i) => ({
+      Subnet,
+      ...(ranges[i] ? { IPRange: ranges[i] } : {}),
+      ...(gateways[i] ? { Gateway: gateways[i] } : {}),
+    }));
+  }
   for (const subnet of subnets) {
     const net = parseNet(subnet);
     for (const other of pools.keys()) {
@@ -71,6 +79,15 @@ function parseNet(text: string): Net {
     throw new CliError(`invalid CIDR address: ${text}`);
   }
   return { bits, width, prefix };
+}
+
+function isNet(text: string): boolean {
+  try {
+    parseNet(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function parseV4(match: RegExpExecArray): bigint | undefined {

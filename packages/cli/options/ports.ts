@@ -30,21 +30,21 @@ function addPublished(item: string, ports: PublishedPorts): void {
   const hostPort = parts.pop() ?? "";
   let ip = parts.join(":");
   if (ip.startsWith("[")) {
-    if (!ip.endsWith("]")) throw new CliError(`invalid IP address: ${ip}`);
+    if (!ip.endsWith("]")) throw new CliError(`Invalid ip address: ${ip}`);
     ip = ip.slice(1, -1);
   }
-  if (ip && !isAddress(ip)) throw new CliError(`invalid IP address: ${ip}`);
+  if (ip && !isAddress(ip)) throw new CliError(`Invalid ip address: ${ip}`);
   const [containerPort, proto] = splitProto(container);
-  if (!containerPort) throw new CliError(`no port specified: ${item}<empty>`);
-  const [first, last] = rangeOr(containerPort, () => `invalid containerPort: ${containerPort}`);
+  if (!containerPort) throw new CliError(`No port specified: ${item}<empty>`);
+  const [first, last] = rangeOr(containerPort, () => `Invalid containerPort: ${containerPort}`);
   let host: [number, number] | undefined;
   if (hostPort) {
-    host = rangeOr(hostPort, () => `invalid hostPort: ${hostPort}`);
+    host = rangeOr(hostPort, () => `Invalid hostPort: ${hostPort}`);
     if (last - first !== host[1] - host[0] && first !== last) {
-      throw new CliError(`invalid ranges specified for container and host Ports: ${containerPort} and ${hostPort}`);
+      throw new CliError(`Invalid ranges specified for container and host Ports: ${containerPort} and ${hostPort}`);
     }
   }
-  if (!["tcp", "udp", "sctp"].includes(proto)) throw new CliError(`invalid proto: ${proto}`);
+  if (!["tcp", "udp", "sctp"].includes(proto)) throw new CliError(`Invalid proto: ${proto}`);
   for (let i = 0; i <= last - first; i++) {
     const name = `${first + i}/${proto}`;
     let text = "";

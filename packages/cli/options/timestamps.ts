@@ -8,7 +8,8 @@ import { parseDuration } from "./sizes.ts";
 export function timestamp(text: string, now = Date.now()): string {
   if (text === "") return "";
   try {
-    return seconds(BigInt(now) * 1_000_000n - BigInt(parseDuration(text)));
+    // A bare 0 is a moment, not a duration.
+    if (text !== "0") return seconds(BigInt(now) * 1_000_000n - BigInt(parseDuration(text)));
   } catch {
     // Not a duration: a date or a number.
   }
