@@ -123,8 +123,8 @@ export interface LayerStore {
    * (it shows what is there now, without locking anything).
    */
   view(id: string, options?: { readonly?: boolean }): Promise<RootView>;
-  /** The same, read-only, for an image's layers. */
-  viewImage(diffIds: Digest[]): Promise<RootView>;
+  /** The same, read-only, for an image's layers; `bare`: without the init layer that every container has below them. */
+  viewImage(diffIds: Digest[], options?: { bare?: boolean }): Promise<RootView>;
 }
 
 export interface RootView {

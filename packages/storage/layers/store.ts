@@ -227,8 +227,11 @@ export class Layers implements LayerStore {
     return mountOverlay(lower, { upper, work });
   }
 
-  async viewImage(diffIds: Digest[]): Promise<RootView> {
-    return mountOverlay(this.containers.lower(diffIds));
+  async viewImage(diffIds: Digest[], options: { bare?: boolean } = {}): Promise<RootView> {
+    const lower = this.containers.lower(diffIds);
+    // The init layer is the last. Its empty /proc stands in for an image without layers.
+    if (options.bare) lower.splice(-1, 1, ...(lower.length > 1 ? [] : [`${this.directory}/init/proc`]));
+    return mountOverlay(lower);
   }
 
   /** Layers of all containers: what a collect must leave. */
