@@ -9,7 +9,7 @@ import { buildProbe, type Probe, ProbedEngine } from "./engines.ts";
 import recorded from "./expected.json";
 import { differences, type Facts } from "./facts.ts";
 import { known, onThisMachineOnly } from "./skips.ts";
-import { EXECS, VARIANTS } from "./variants.ts";
+import { EXECS, UPDATES, VARIANTS } from "./variants.ts";
 
 type Changes = Record<string, Record<string, string | null>>;
 interface Recorded {
@@ -58,8 +58,9 @@ function changes(base: Facts, facts: Facts, skip: Skip): Changes {
 }
 
 const all = [
-  ...Object.entries(VARIANTS).map(([name, args]) => ({ name, args, exec: false })),
-  ...Object.entries(EXECS).map(([name, args]) => ({ name, args, exec: true })),
+  ...Object.entries(VARIANTS).map(([name, args]) => ({ name, args, by: "run" as const })),
+  ...Object.entries(EXECS).map(([name, args]) => ({ name, args, by: "exec" as const })),
+  ...Object.entries(UPDATES).map(([name, args]) => ({ name, args, by: "update" as const })),
 ];
 
 describe.skipIf(!canRunContainers)("a container sees what it sees under Docker", () => {
@@ -92,8 +93,8 @@ describe.skipIf(!canRunContainers)("a container sees what it sees under Docker",
 
   test.each(all)(
     "$name",
-    async ({ name, args, exec }) => {
-      const facts = (one: ProbedEngine) => (exec ? one.exec(args) : one.run(args));
+    async ({ name, args, by }) => {
+      const facts = (one: ProbedEngine) => one[by](args);
       const ours = await facts(gantry);
       expect(Object.keys(ours).length).toBeGreaterThan(10);
       if (!recording) {

@@ -69,6 +69,12 @@ export class ProbedEngine {
     return parseFacts(await docker(this.host, "exec", ...args, this.#sleeper, "/probe"));
   }
 
+  async update(args: string[]): Promise<Facts> {
+    await this.exec([]);
+    await docker(this.host, "update", ...args, this.#sleeper);
+    return this.exec([]);
+  }
+
   async close(): Promise<void> {
     if (this.#sleeping) await docker(this.host, "rm", "-f", this.#sleeper);
     await docker(this.host, "rmi", "-f", IMAGE);

@@ -48,6 +48,7 @@ export function parseFacts(output: string): Facts {
       const [, controllers, path] = value.split(":");
       [key, value] = [controllers || "unified", path ?? ""];
     }
+    if (section === "limit" && key === "devices/devices.list") value = value.split("\\n").sort().join("; ");
     if (section === "file" && key === "/etc/resolv.conf") value = meaningful(value);
     const list = (facts[section] ??= {});
     let name = key;

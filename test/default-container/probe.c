@@ -227,6 +227,21 @@ static void paths(void) {
   for (size_t i = 0; i < sizeof read_out / sizeof *read_out; i++) say("file", read_out[i], content(read_out[i]));
 }
 
+/* The container's own cgroup as it shows in the container; what is not there on this version of cgroups is left out. */
+static void limits(void) {
+  static const char *files[] = {"memory/memory.limit_in_bytes", "memory/memory.memsw.limit_in_bytes", "memory/memory.soft_limit_in_bytes",
+                                "memory/memory.swappiness", "memory/memory.oom_control", "cpu/cpu.shares", "cpu/cpu.cfs_quota_us",
+                                "cpu/cpu.cfs_period_us", "cpu/cpu.cfs_burst_us", "cpu/cpu.rt_runtime_us", "cpuset/cpuset.cpus", "cpuset/cpuset.mems",
+                                "pids/pids.max", "blkio/blkio.throttle.read_bps_device", "blkio/blkio.throttle.write_bps_device",
+                                "blkio/blkio.throttle.read_iops_device", "blkio/blkio.throttle.write_iops_device", "devices/devices.list",
+                                "memory.max", "memory.swap.max", "memory.low", "cpu.weight", "cpu.max", "cpuset.cpus", "cpuset.mems", "pids.max", "io.max"};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "/sys/fs/cgroup/%s", files[i]);
+    if (access(path, F_OK) == 0) say("limit", files[i], content(path));
+  }
+}
+
 static void writes(void) {
   static const char *written[] = {"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/net/ipv4/ip_forward",
                                   "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger", "/proc/irq/default_smp_affinity",
@@ -267,6 +282,6 @@ int main(int argc, char **argv) {
   entries("/proc", each_process);
   entries("/sys/class/net", each_interface);
   paths();
-  if (!host) writes(), calls();
+  if (!host) limits(), writes(), calls();
   return fflush(stdout) ? 1 : 0;
 }

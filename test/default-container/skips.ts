@@ -43,7 +43,7 @@ export function onThisMachineOnly(
     if (HOSTS_OWN.has(`${section} ${key}`) || section === "rlimit")
       return !(variant === "limits" && /NOFILE|CORE/.test(key));
     if (section === "file" && key === "/proc/self/oom_score_adj") return host["file"]?.[key] !== "0";
-    if (section === "cgroup" || key.startsWith("/sys/fs/cgroup")) return !sameCgroups;
+    if (section === "cgroup" || section === "limit" || key.startsWith("/sys/fs/cgroup")) return !sameCgroups;
     // Privileged ones see the host's devices, those in its namespaces what it has and is.
     if (section === "dev" || section === "device") return /privileged/.test(variant);
     if (section === "interface" || section === "file" || section === "id" || section === "env")

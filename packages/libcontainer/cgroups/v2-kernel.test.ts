@@ -5,6 +5,7 @@ import { type CgroupManager, openCgroups } from "./index.ts";
 /** The whole of cgroups on a v2 machine; else the tree beside v1, which has all of v2 but limits. */
 const ROOT = existsSync("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
 const hasV2 = existsSync(`${ROOT}/cgroup.controllers`);
+const HUGE_PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 const parent = `gantry-test-v2-${process.pid}`;
 let next = 0;
 const fresh = () => `${parent}/c${++next}`;
@@ -12,6 +13,7 @@ const fresh = () => `${parent}/c${++next}`;
 describe.skipIf(!hasV2)("v2 on the kernel", () => {
   let cgroups: CgroupManager;
   const children: Bun.Subprocess[] = [];
+  const enabled = hasV2 ? readFileSync(`${ROOT}/cgroup.subtree_control`, "utf8").trim().split(" ") : [];
   beforeAll(() => {
     cgroups = openCgroups({ root: ROOT });
   });
@@ -20,6 +22,8 @@ describe.skipIf(!hasV2)("v2 on the kernel", () => {
     await cgroups.killAll(parent);
     await cgroups.remove(parent);
     expect(existsSync(`${ROOT}/${parent}`)).toBeFalse();
+    for (const name of cgroups.controllers)
+      if (!enabled.includes(name)) writeFileSync(`${ROOT}/cgroup.subtree_control`, `-${name}`);
   });
 
   function inside(path: string, script: string) {
@@ -97,5 +101,32 @@ describe.skipIf(!hasV2)("v2 on the kernel", () => {
     cgroups.signalAll(path, 15);
     await child.exited;
     expect(await new Response(child.stdout).text()).toBe("3\n");
+  });
+
+  const limit = 4 << 20;
+  const hugepages = { hugepageLimits: [{ pageSize: "2MB", limit }] };
+  const hasHugetlb =
+    hasV2 && readFileSync(`${ROOT}/cgroup.controllers`, "utf8").includes("hugetlb") && existsSync(HUGE_PAGES);
+
+  test.skipIf(!hasHugetlb)("controllers are enabled all the way down", async () => {
+    const path = `${parent}/deep/er/c`;
+    cgroups.prepare(path, hugepages);
+    expect(readFileSync(`${ROOT}/${path}/hugetlb.2MB.max`, "utf8")).toBe(`${limit}\n`);
+    expect(readFileSync(`${ROOT}/${path}/hugetlb.2MB.rsvd.max`, "utf8")).toBe(`${limit}\n`);
+    expect(() => cgroups.prepare(`${parent}/deep/er/d`, { unified: { "memory.nothing": "1" } })).toThrow();
+    expect(cgroups.exists(`${parent}/deep/er/d`)).toBeFalse();
+    await cgroups.remove(`${parent}/deep`);
+  });
+
+  test.skipIf(!hasHugetlb)("processes in an inner cgroup make way", async () => {
+    const inner = `${parent}/inner`;
+    mkdirSync(`${ROOT}/${inner}`);
+    const child = inside(inner, "exec sleep 60");
+    await eventually(() => cgroups.pids(inner).includes(child.pid));
+    cgroups.prepare(`${inner}/c`, hugepages);
+    expect(readFileSync(`${ROOT}/${inner}/c/hugetlb.2MB.max`, "utf8")).toBe(`${limit}\n`);
+    expect(readFileSync(`/proc/${child.pid}/cgroup`, "utf8")).toMatch(/^0::.*\/inner\/gantry-init$/m);
+    await cgroups.killAll(inner);
+    await cgroups.remove(inner);
   });
 });
