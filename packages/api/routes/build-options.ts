@@ -53,7 +53,9 @@ export function buildRequest(query: BuildQuery): Omit<BuildRequest, "source" | "
   }
   if (query.version && query.version !== "1") {
     throw invalidParameter(
-      query.version === "2" ? "this daemon builds without BuildKit: use DOCKER_BUILDKIT=0" : `invalid version ${JSON.stringify(query.version)}`,
+      query.version === "2"
+        ? "this daemon builds without BuildKit: use DOCKER_BUILDKIT=0"
+        : `invalid version ${JSON.stringify(query.version)}`,
     );
   }
   if (query.outputs && !isEmptyList(query.outputs)) {

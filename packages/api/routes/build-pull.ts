@@ -1,7 +1,7 @@
 import type { PullImage } from "@gantry/builder";
 import type { Credentials } from "@gantry/distribution";
 import type { Images } from "@gantry/engine";
-import { GantryError, parseReference, type Platform } from "@gantry/spec";
+import { GantryError, type Platform, parseReference } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 
 const HUB_KEY = "https://index.docker.io/v1/";
@@ -43,7 +43,10 @@ function withTag(reference: string): string {
 /** The entry of `X-Registry-Config` for a reference's registry. */
 function credentialsFor(reference: string, auth: Record<string, unknown> | undefined): Credentials | undefined {
   const { domain } = parseReference(reference);
-  const keys = domain === "docker.io" ? [HUB_KEY, "docker.io", "index.docker.io"] : [domain, `https://${domain}`, `http://${domain}`];
+  const keys =
+    domain === "docker.io"
+      ? [HUB_KEY, "docker.io", "index.docker.io"]
+      : [domain, `https://${domain}`, `http://${domain}`];
   const entry = keys.map((key) => auth?.[key]).find((value) => typeof value === "object" && value !== null);
   if (!entry) return undefined;
   const field = (name: string) => {

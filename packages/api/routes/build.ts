@@ -82,7 +82,8 @@ async function build(
   } catch (error) {
     // Quiet or not, what led to a failure is shown.
     for (const message of held) output.send(message);
-    if (!output.started) throw error instanceof GantryError ? error : new GantryError("system", messageOf(error), { cause: error });
+    if (!output.started)
+      throw error instanceof GantryError ? error : new GantryError("system", messageOf(error), { cause: error });
     output.send(errorMessage(error));
   } finally {
     if (buildId) running.delete(buildId);
@@ -164,7 +165,10 @@ const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 
 /** Milliseconds since a moment that is given as a Go duration, or as a date. */
 function age(text: string): number {
   if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
-    return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
+    return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)].reduce(
+      (sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!,
+      0,
+    );
   }
   const moment = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text);
   if (Number.isNaN(moment)) throw invalidParameter(`invalid until filter value: ${JSON.stringify(text)}`);

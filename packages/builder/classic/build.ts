@@ -1,12 +1,20 @@
 import { randomBytes } from "node:crypto";
-import { type Digest, familiarString, GantryError, invalidParameter, parseReference, systemError, withDefaultTag } from "@gantry/spec";
+import {
+  type Digest,
+  familiarString,
+  GantryError,
+  invalidParameter,
+  parseReference,
+  systemError,
+  withDefaultTag,
+} from "@gantry/spec";
 import type { Storage } from "@gantry/storage";
 import type { BuildOutput, BuildRequest, PullImage } from "../contract.ts";
+import type { Stage } from "../dockerfile/instructions.ts";
 import type { StepRunner } from "../exec/run.ts";
 import { StepLog } from "../exec/step-log.ts";
-import type { Stage } from "../dockerfile/instructions.ts";
-import { hostPlatform } from "../plan/platform.ts";
 import { Plan } from "../plan/planner.ts";
+import { hostPlatform } from "../plan/platform.ts";
 import type { BaseImage, PlannedStage, Step } from "../plan/step.ts";
 import type { Vertex } from "../plan/vertex.ts";
 import type { BuildCache } from "../solver/cache.ts";
@@ -102,8 +110,12 @@ class ClassicBuild {
   /** Builds every stage. All of them begin at once; they are shown in the file's order. */
   async run(): Promise<Digest> {
     const { plan, printer } = this;
-    for (const stage of plan.stages) void this.begin(stage).catch((error) => this.fail(null, error));
-    let number = 0;
+    let number = plan.metaArgs.length;
+    for (const stage of plan.stages) {
+      void this.begin(stage, number + 1).catch((error) => this.fail(null, error));
+      number += 1 + stage.commands.length;
+    }
+    number = 0;
     const total = plan.stepCount;
     if (plan.warnings.length > 0) {
       for (const warning of plan.warnings) await printer.commandOutput("stderr", encode(`[WARNING]: ${warning}\n`));
@@ -144,8 +156,12 @@ class ClassicBuild {
     this.abort.abort(new GantryError("cancelled", "build cancelled"));
   }
 
-  private async begin(stage: Stage): Promise<void> {
+  /** `number`: the FROM's. */
+  private async begin(stage: Stage, number: number): Promise<void> {
     const planned = await this.plan.stage(stage).finally(() => this.baseLog(stage).end());
+    planned.steps.slice(planned.triggers).forEach((step, i) => {
+      if (step.touchesFiles) this.numbers.set(step.vertex, { number: number + 1 + i, code: step.code });
+    });
     this.history.add(planned);
     await this.solver.solve(planned.result).catch(() => {
       // Told by onFailure, with the vertex that failed.
@@ -193,9 +209,9 @@ class ClassicBuild {
     const { printer } = this;
     let number = numberBefore + 1;
     await printer.step(number, total, stage.from.code);
-    for await (const event of this.baseLog(stage).read()) if (event.type === "message") await printer.raw(event.message);
+    for await (const event of this.baseLog(stage).read())
+      if (event.type === "message") await printer.raw(event.message);
     const planned = await this.unlessFailed(this.plan.stage(stage), null);
-    this.number(planned, number, total);
     let image = this.baseOf(planned);
     const triggers = planned.steps.slice(0, planned.triggers);
     if (triggers.length > 0) {
@@ -212,12 +228,6 @@ class ClassicBuild {
     this.images.set(stage, image);
     if (image.id) await printer.aux(image.id);
     return image;
-  }
-
-  private number(planned: PlannedStage, fromNumber: number, _total: number): void {
-    planned.steps.slice(planned.triggers).forEach((step, i) => {
-      if (step.touchesFiles) this.numbers.set(step.vertex, { number: fromNumber + 1 + i, code: step.code });
-    });
   }
 
   private baseOf(planned: PlannedStage): StageImage {

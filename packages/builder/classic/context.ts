@@ -164,4 +164,3 @@ async function readText(stream: AsyncIterable<Uint8Array>): Promise<string> {
   }
   return Buffer.concat(parts).toString("utf8");
 }
-

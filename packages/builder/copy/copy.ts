@@ -5,6 +5,7 @@ import type { UserFiles } from "../exec/users.ts";
 import { cleanPath } from "../ignore/clean.ts";
 import { type MatchState, PatternMatcher } from "../ignore/matcher.ts";
 import type { CopyOp } from "../plan/vertex.ts";
+import { UNNAMED } from "../remote/http.ts";
 import { followInRoot, openDirectory, splitPath } from "../tree/follow.ts";
 import type { Pacer } from "../tree/pacer.ts";
 import { copyFailed, type Selected, selectSources, sumSelected } from "../tree/select.ts";
@@ -42,8 +43,7 @@ export async function planCopy(op: CopyOp, treeOf: (input: number) => SourceTree
   try {
     for (const source of op.sources) {
       const tree = treeOf(source.input);
-      const pattern = source.path.replace(/(^|\/)\.\//, "$1");
-      for (const selected of selectSources(tree, pattern)) {
+      for (const selected of tree.file === undefined ? selectSources(tree, source.path) : selectFile(op, tree)) {
         const [folder, name] = splitPath(selected.path === "" ? "." : selected.path);
         const isDirectory = (selected.stat.mode & S.IFMT) === S.IFDIR;
         if (!isDirectory && exclude.matches(name)) continue;
@@ -72,6 +72,13 @@ export async function planCopy(op: CopyOp, treeOf: (input: number) => SourceTree
   return { inputs, hash: sums.length === 1 ? sums[0]! : joinSums("multi", sums), exclude };
 }
 
+/** A download is one file, whatever its name looks like. */
+function selectFile(op: CopyOp, tree: SourceTree): Selected[] {
+  if (tree.file === "" && op.dest.endsWith("/")) throw invalidParameter("cannot determine filename for source");
+  const path = tree.file || UNNAMED;
+  return [{ path, real: path, stat: tree.stat(path)! }];
+}
+
 /** `--parents` keeps the folders of a source; those before a `/./` in it are left out. */
 function keptFolder(written: string, folder: string): string {
   const pivot = written.indexOf("/./");
@@ -88,14 +95,14 @@ export interface CopyTarget {
   /** The files below it, as one tree. */
   lowerFd: number;
   /** Users of the image, for names in `--chown`. */
-  users: () => UserFiles;
+  users: () => Promise<UserFiles>;
   /** The whole file system, writable through the layer: only for archives, whose links must be followed. */
   view(): Promise<{ fd: number; close(): void }>;
 }
 
 /** Writes what a COPY or ADD brings. */
 export async function performCopy(op: CopyOp, plan: CopyPlan, target: CopyTarget, pacer: Pacer): Promise<void> {
-  const owner = op.chown === undefined ? undefined : resolveChown(op.chown, target.users);
+  const owner = op.chown === undefined ? undefined : await resolveChown(op.chown, target.users);
   const mode = op.chmod === undefined ? undefined : parseMode(op.chmod);
   const archives: { input: CopyInput; dest: string }[] = [];
   const writer = new UpperWriter(target.upper, target.lowerFd);
@@ -115,6 +122,7 @@ export async function performCopy(op: CopyOp, plan: CopyPlan, target: CopyTarget
       }
       const unpack = op.unpack === "all" || (op.unpack === "local" && !input.remote);
       if (unpack && type === S.IFREG && isArchive(await input.tree.root(), input.selected.real)) {
+        close(writer.openFolder(base));
         archives.push({ input, dest: base });
         continue;
       }
@@ -127,7 +135,12 @@ export async function performCopy(op: CopyOp, plan: CopyPlan, target: CopyTarget
       const there = writer.stat(dest);
       const into = wantsDirectory || dest === "" || (there && (there.mode & S.IFMT) === S.IFDIR);
       const path = into ? joinPath(dest, name) : dest;
-      writer.putContent(path, new TextEncoder().encode(content), owner ?? { uid: 0, gid: 0 }, mode ? applyMode(mode, 0o644, false) : 0o644);
+      writer.putContent(
+        path,
+        new TextEncoder().encode(content),
+        owner ?? { uid: 0, gid: 0 },
+        mode ? applyMode(mode, 0o644, false) : 0o644,
+      );
     }
   } finally {
     writer.finish();
@@ -198,7 +211,13 @@ class Copier {
         return;
       }
       if (stat.nlink > 1) this.links.set(key, dest);
-      await this.writer.putFile(dest, { dirFd, name, stat, mayLink: tree.linkable }, owner, this.modeOf(stat), this.pacer);
+      await this.writer.putFile(
+        dest,
+        { dirFd, name, stat, mayLink: tree.linkable },
+        owner,
+        this.modeOf(stat),
+        this.pacer,
+      );
     } finally {
       close(dirFd);
     }

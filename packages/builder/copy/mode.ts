@@ -14,7 +14,8 @@ export function parseMode(text: string): ModeChange {
   if (/^[0-7]{1,5}$/.test(text) && Number.parseInt(text, 8) <= 0o7777) return { octal: Number.parseInt(text, 8) };
   const clauses = text.split(",").flatMap((part) => {
     const match = /^([ugoa]*)((?:[-+=][rwxXst]*)+)$/.exec(part);
-    if (!match) throw invalidParameter(`invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`);
+    if (!match)
+      throw invalidParameter(`invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`);
     return [...match[2]!.matchAll(/([-+=])([rwxXst]*)/g)].map(([, op, perms]) => ({
       who: match[1] === "" || match[1]!.includes("a") ? "ugo" : match[1]!,
       op: op!,
@@ -31,7 +32,11 @@ export function applyMode(change: ModeChange, mode: number, directory: boolean):
   for (const { who, op, perms } of change.clauses) {
     let mask = 0;
     let clear = 0;
-    for (const [letter, shift, special] of [["u", 6, 0o4000], ["g", 3, 0o2000], ["o", 0, 0]] as const) {
+    for (const [letter, shift, special] of [
+      ["u", 6, 0o4000],
+      ["g", 3, 0o2000],
+      ["o", 0, 0],
+    ] as const) {
       if (!who.includes(letter)) continue;
       clear |= (7 << shift) | special;
       if (perms.includes("r")) mask |= 4 << shift;

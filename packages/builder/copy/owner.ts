@@ -6,16 +6,16 @@ import type { Owner } from "./upper.ts";
  * `--chown=user[:group]` as numbers; names are looked up in the image's passwd and group files. A group that is not
  * given is the user's own number, as a group. Throws invalidParameter in Docker's words.
  */
-export function resolveChown(text: string, files: () => UserFiles): Owner {
+export async function resolveChown(text: string, files: () => Promise<UserFiles>): Promise<Owner> {
   const [user = "", group, ...more] = text.split(":");
   if (user === "" || more.length > 0) {
     throw invalidParameter(`unable to convert uid/gid chown string to host mapping: invalid chown string: ${text}`);
   }
-  const uid = number(user) ?? find(files().passwd, user, "user");
+  const uid = number(user) ?? find((await files()).passwd, user, "user");
   if (group === undefined || group === "") {
-    return { uid, gid: number(user) ?? find(files().group, user, "group") };
+    return { uid, gid: number(user) ?? find((await files()).group, user, "group") };
   }
-  return { uid, gid: number(group) ?? find(files().group, group, "group") };
+  return { uid, gid: number(group) ?? find((await files()).group, group, "group") };
 }
 
 function number(text: string): number | undefined {

@@ -14,7 +14,8 @@ export function csvFields(text: string): string[] {
         else break;
       }
       i++;
-      if (i < text.length && text[i] !== ",") throw invalidParameter('failed to parse csv mounts: extraneous or missing "');
+      if (i < text.length && text[i] !== ",")
+        throw invalidParameter('failed to parse csv mounts: extraneous or missing "');
     } else {
       const end = text.indexOf(",", i);
       field = text.slice(i, end < 0 ? undefined : end);

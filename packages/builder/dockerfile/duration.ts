@@ -16,7 +16,8 @@ export function parseDuration(text: string): number {
     if (!part) throw invalidParameter(`time: invalid duration ${quoted}`);
     if (part[2] === "") throw invalidParameter(`time: missing unit in duration ${quoted}`);
     const unit = Object.hasOwn(UNITS, part[2]!) ? UNITS[part[2]!] : undefined;
-    if (unit === undefined) throw invalidParameter(`time: unknown unit ${JSON.stringify(part[2])} in duration ${quoted}`);
+    if (unit === undefined)
+      throw invalidParameter(`time: unknown unit ${JSON.stringify(part[2])} in duration ${quoted}`);
     total += Number(part[1]) * unit;
     rest = rest.slice(part[0].length);
   }

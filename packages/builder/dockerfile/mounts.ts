@@ -27,9 +27,10 @@ export interface RunMount {
 
 const TYPES = ["bind", "cache", "tmpfs", "secret", "ssh"] as const;
 const SHARINGS = ["shared", "private", "locked"] as const;
-const KEYS = (
-  "type from source target readonly id sharing required size mode uid gid src dst destination ro rw readwrite env"
-).split(" ");
+const KEYS =
+  "type from source target readonly id sharing required size mode uid gid src dst destination ro rw readwrite env".split(
+    " ",
+  );
 
 /**
  * Reads a `--mount` value, variables replaced by `expandWord`. Throws invalidParameter with Docker's words.
@@ -95,7 +96,8 @@ function setField(mount: RunMount, key: string, value: string, field: string): v
   switch (key) {
     case "type": {
       const type = TYPES.find((t) => t === value.toLowerCase());
-      if (!type) throw invalidParameter(`unsupported mount type ${JSON.stringify(value)}${didYouMean(value, TYPES, true)}`);
+      if (!type)
+        throw invalidParameter(`unsupported mount type ${JSON.stringify(value)}${didYouMean(value, TYPES, true)}`);
       mount.type = type;
       return;
     }
@@ -121,7 +123,9 @@ function setField(mount: RunMount, key: string, value: string, field: string): v
     case "sharing": {
       const sharing = SHARINGS.find((s) => s === value.toLowerCase());
       if (!sharing) {
-        throw invalidParameter(`unsupported sharing value ${JSON.stringify(value)}${didYouMean(value, SHARINGS, true)}`);
+        throw invalidParameter(
+          `unsupported sharing value ${JSON.stringify(value)}${didYouMean(value, SHARINGS, true)}`,
+        );
       }
       mount.sharing = sharing;
       return;
@@ -173,7 +177,9 @@ function bool(key: string, value: string): boolean {
 }
 
 function integer(key: string, value: string, radix: 8 | 10): number {
-  const number = (radix === 8 ? /^[0-7]{1,11}$/ : /^\d{1,10}$/).test(value) ? Number.parseInt(value, radix) : Number.NaN;
+  const number = (radix === 8 ? /^[0-7]{1,11}$/ : /^\d{1,10}$/).test(value)
+    ? Number.parseInt(value, radix)
+    : Number.NaN;
   if (!(number <= 0xffffffff)) throw invalidParameter(`invalid value ${value} for ${key}`);
   return number;
 }
@@ -182,5 +188,5 @@ function integer(key: string, value: string, radix: 8 | 10): number {
 function ramBytes(key: string, value: string): number {
   const match = /^(\d+(?:\.\d+)?) ?([kmgtp])?(?:i?b)?$/i.exec(value);
   if (!match) throw invalidParameter(`invalid value for ${key}: ${value}`);
-  return Math.floor(Number(match[1]) * 1024 ** (" kmgtp".indexOf((match[2] ?? " ").toLowerCase())));
+  return Math.floor(Number(match[1]) * 1024 ** " kmgtp".indexOf((match[2] ?? " ").toLowerCase()));
 }

@@ -54,9 +54,9 @@ export function parseFile(text: string): ParsedFile {
     const trimmed = chop(raw).trimStart();
     reader.take(trimmed);
     if (trimmed === "" || trimmed.startsWith("#")) continue;
-    const escape = reader.directives.escape;
+    const escapeChar = reader.directives.escape;
     const startLine = lines.number;
-    let { line, goesOn } = continued(trimmed, escape);
+    let { line, goesOn } = continued(trimmed, escapeChar);
     let emptyLine = false;
     while (goesOn) {
       const more = lines.next();
@@ -67,12 +67,12 @@ export function parseFile(text: string): ParsedFile {
         continue;
       }
       if (body.trimStart().startsWith("#")) continue;
-      const next = continued(body, escape);
+      const next = continued(body, escapeChar);
       line += next.line;
       goesOn = next.goesOn;
     }
     if (emptyLine) warnings.push(`Empty continuation line found in: ${line}`);
-    const node = parseLine(line, escape, startLine);
+    const node = parseLine(line, escapeChar, startLine);
     if (takesHeredoc(node)) {
       node.heredocs = heredocsOf(line);
       for (const heredoc of node.heredocs) heredoc.content = lines.heredoc(heredoc);
@@ -117,9 +117,9 @@ function chop(line: string): string {
 }
 
 /** Takes the continuation character off a line; an escaped one (`\\`) does not continue it. */
-function continued(line: string, escape: string): { line: string; goesOn: boolean } {
+function continued(line: string, escapeChar: string): { line: string; goesOn: boolean } {
   const bare = line.replace(/[ \t]+$/, "");
-  if (!bare.endsWith(escape) || bare.at(-2) === escape) return { line, goesOn: false };
+  if (!bare.endsWith(escapeChar) || bare.at(-2) === escapeChar) return { line, goesOn: false };
   return { line: bare.slice(0, -1), goesOn: true };
 }
 
@@ -129,11 +129,11 @@ function takesHeredoc(node: Node): boolean {
 }
 
 /** Parses one logical line. */
-function parseLine(line: string, escape: string, startLine: number): Node {
+function parseLine(line: string, escapeChar: string, startLine: number): Node {
   const trimmed = line.trim();
   const space = trimmed.search(/[\t\v\f\r ]/);
   const name = space < 0 ? trimmed : trimmed.slice(0, space);
-  const { flags, rest } = splitFlags(space < 0 ? "" : trimmed.slice(space + 1), escape);
+  const { flags, rest } = splitFlags(space < 0 ? "" : trimmed.slice(space + 1), escapeChar);
   const node: Node = {
     name,
     original: line,
@@ -163,16 +163,16 @@ function parseLine(line: string, escape: string, startLine: number): Node {
       node.args = jsonOr(rest, rest === "" ? [] : [rest]);
       break;
     case "healthcheck": {
-      const match = /^(\S+)\s*([^]*)$/.exec(rest);
+      const match = /^(\S+)\s*([\s\S]*)$/.exec(rest);
       if (match) node.args = [match[1]!, ...jsonOr(match[2]!, match[2] === "" ? [] : [match[2]!])];
       break;
     }
     case "env":
     case "label":
-      node.pairs = parsePairs(rest, name.toUpperCase(), escape);
+      node.pairs = parsePairs(rest, name.toUpperCase(), escapeChar);
       break;
     case "arg":
-      node.args = splitWords(rest, escape);
+      node.args = splitWords(rest, escapeChar);
       break;
     case "expose":
     case "from":
@@ -180,7 +180,7 @@ function parseLine(line: string, escape: string, startLine: number): Node {
       break;
     case "onbuild":
       if (rest !== "") {
-        node.child = parseLine(rest, escape, startLine);
+        node.child = parseLine(rest, escapeChar, startLine);
         node.args = [node.child.name, ...node.child.args];
       }
       break;
@@ -194,21 +194,19 @@ function parseLine(line: string, escape: string, startLine: number): Node {
   return node;
 }
 
-function parsePairs(rest: string, name: string, escape: string): KeyValue[] {
-  const words = splitWords(rest, escape);
+function parsePairs(rest: string, name: string, escapeChar: string): KeyValue[] {
+  const words = splitWords(rest, escapeChar);
   const first = words[0];
   if (first === undefined) return [];
   if (!first.includes("=")) {
-    const match = /^([^\t\v\f\r ]*)[\t\v\f\r ]+([^]*)$/.exec(rest);
+    const match = /^([^\t\v\f\r ]*)[\t\v\f\r ]+([\s\S]*)$/.exec(rest);
     if (!match) throw invalidParameter(`${name} must have two arguments`);
     return [{ key: match[1]!, value: match[2]!, delimited: false }];
   }
   return words.map((word) => {
     const equals = word.indexOf("=");
     if (equals < 0) {
-      throw invalidParameter(
-        `Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`,
-      );
+      throw invalidParameter(`Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`);
     }
     return { key: word.slice(0, equals), value: word.slice(equals + 1), delimited: true };
   });

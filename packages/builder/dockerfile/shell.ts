@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are variables of Dockerfiles.
 import { invalidParameter } from "@gantry/spec";
 import { shellPattern, trimPrefix, trimSuffix } from "./shell-pattern.ts";
 
@@ -149,7 +150,7 @@ class Run {
 
   private doubleQuoted(): string {
     const quote = this.options.rawQuotes ? '"' : "";
-    const escape = this.options.escape;
+    const escapeChar = this.options.escape;
     let text = quote;
     this.at++;
     while (this.at < this.chars.length) {
@@ -163,7 +164,7 @@ class Run {
         continue;
       }
       this.at++;
-      if (ch !== escape) {
+      if (ch !== escapeChar) {
         text += ch;
         continue;
       }
@@ -171,7 +172,7 @@ class Run {
       const next = this.chars[this.at];
       if (next === undefined) break;
       // Within double quotes the escape only has power over these; elsewhere it stands for itself.
-      if (next === '"' || next === "$" || next === escape) {
+      if (next === '"' || next === "$" || next === escapeChar) {
         text += next;
         this.at++;
       } else text += ch;

@@ -39,7 +39,10 @@ export function parseTrigger(nodes: Node[]): Command {
 /** The stage a target or `--from` names: by name (any case; the last of that name), else by number. */
 export function findStage(stages: Stage[], name: string): Stage | undefined {
   const lower = name.toLowerCase();
-  return stages.findLast((stage) => stage.name !== "" && stage.name === lower) ?? (/^\d+$/.test(name) ? stages[Number(name)] : undefined);
+  return (
+    stages.findLast((stage) => stage.name !== "" && stage.name === lower) ??
+    (/^\d+$/.test(name) ? stages[Number(name)] : undefined)
+  );
 }
 
 function onLine<T>(node: Node, action: () => T): T {

@@ -6,7 +6,7 @@ const SPACE = /\s/;
  * Splits at unquoted white space, keeping quotes and escapes in the words (ENV, LABEL and ARG take them away later,
  * after variables were replaced). An escape character at the very end is dropped.
  */
-export function splitWords(text: string, escape: string): string[] {
+export function splitWords(text: string, escapeChar: string): string[] {
   const words: string[] = [];
   let word = "";
   let quote = "";
@@ -19,7 +19,7 @@ export function splitWords(text: string, escape: string): string[] {
       any = false;
       continue;
     }
-    if (ch === escape && quote !== "'") {
+    if (ch === escapeChar && quote !== "'") {
       if (i + 1 === text.length) continue;
       word += ch + text[++i]!;
       any = true;
@@ -39,7 +39,7 @@ export function splitWords(text: string, escape: string): string[] {
  * Takes the leading `--flag` words of an instruction's arguments. In flags, quotes and escapes are taken away at once.
  * A bare `--` ends them.
  */
-export function splitFlags(text: string, escape: string): { flags: string[]; rest: string } {
+export function splitFlags(text: string, escapeChar: string): { flags: string[]; rest: string } {
   const flags: string[] = [];
   let i = 0;
   for (;;) {
@@ -57,7 +57,7 @@ export function splitFlags(text: string, escape: string): { flags: string[]; res
         quote = ch;
         continue;
       }
-      if (ch === escape) {
+      if (ch === escapeChar) {
         if (i + 1 === text.length) break;
         ch = text[++i]!;
       }

@@ -1,5 +1,16 @@
 import { mkdirSync } from "node:fs";
-import { AT, close, fsconfigCreate, fsconfigString, fsmount, fsopen, MNT, MOVE_MOUNT, moveMount, umount } from "@gantry/sys";
+import {
+  AT,
+  close,
+  fsconfigCreate,
+  fsconfigString,
+  fsmount,
+  fsopen,
+  MNT,
+  MOVE_MOUNT,
+  moveMount,
+  umount,
+} from "@gantry/sys";
 
 /**
  * Mounts an overlay at a directory (made here) in the daemon's own namespace, where a runtime can bind it into a

@@ -1,11 +1,11 @@
 import { chmodSync, chownSync, closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, invalidParameter, notFound, type OciMount } from "@gantry/spec";
-import { performCopy } from "../copy/copy.ts";
 import type { SecretSource } from "../contract.ts";
+import { performCopy } from "../copy/copy.ts";
 import { cleanPath } from "../ignore/clean.ts";
-import type { ExecMount, ExecOp } from "../plan/vertex.ts";
 import { PatternMatcher } from "../ignore/matcher.ts";
+import type { ExecMount, ExecOp } from "../plan/vertex.ts";
 import { Pacer } from "../tree/pacer.ts";
 import type { SourceTree } from "../tree/source-tree.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
@@ -31,9 +31,10 @@ export interface PreparedMounts {
 }
 
 export interface MountContext {
-  /** The step's directory on disk, and that for secrets, on tmpfs where possible. */
+  /** A directory on disk for what a step may fill; made when it is first asked for. */
+  disk(): string;
+  /** A directory for small files and secrets, on tmpfs where possible. */
   directory: string;
-  secretDirectory: string;
   cacheMounts: CacheMounts;
   secrets: SecretSource;
   signal: AbortSignal;
@@ -74,7 +75,7 @@ async function prepareMount(
     const path = mount.target || fallback;
     if (path === "") throw invalidParameter(`invalid mount: target is required for type ${mount.type}`);
     const absolute = cleanPath(path.startsWith("/") ? path : `${op.cwd}/${path}`);
-    if (absolute === "/") throw invalidParameter("invalid mount target \"/\"");
+    if (absolute === "/") throw invalidParameter('invalid mount target "/"');
     return absolute;
   };
   const access = mount.readonly ? "ro" : "rw";
@@ -96,7 +97,12 @@ async function prepareMount(
         return;
       }
       const destination = target(`/run/buildkit/ssh_agent.${index}`);
-      prepared.mounts.push({ destination, type: "bind", source: socket, options: ["bind", "nosuid", "nodev", "noexec"] });
+      prepared.mounts.push({
+        destination,
+        type: "bind",
+        source: socket,
+        options: ["bind", "nosuid", "nodev", "noexec"],
+      });
       prepared.points.push({ target: destination, kind: "file" });
       prepared.env.push(`SSH_AUTH_SOCK=${destination}`);
       return;
@@ -118,7 +124,7 @@ async function prepareMount(
       const real = input.tree.follow(mount.source || "/");
       const stat = input.tree.stat(real);
       if (!stat) throw notFound(`failed to calculate checksum of ref: "${mount.source}": not found`);
-      const source = materialize(input, mount.readonly, join(context.directory, `bind-${index}`), undo);
+      const source = materialize(input, mount.readonly, join(context.disk(), `bind-${index}`), undo);
       prepared.mounts.push({
         destination,
         type: "bind",
@@ -171,7 +177,12 @@ async function fillCache(mount: ExecMount, path: string, context: MountContext):
           hash: "",
           exclude: new PatternMatcher([]),
         },
-        { upper: path, lowerFd: fd, users: () => ({ passwd: [], group: [] }), view: () => Promise.reject(new Error()) },
+        {
+          upper: path,
+          lowerFd: fd,
+          users: async () => ({ passwd: [], group: [] }),
+          view: () => Promise.reject(new Error()),
+        },
         new Pacer(),
       );
     } finally {
@@ -196,12 +207,19 @@ async function addSecret(
   }
   if (mount.env !== undefined) prepared.env.push(`${mount.env || id}=${new TextDecoder().decode(secret)}`);
   if (mount.env !== undefined && mount.target === "") return;
-  const destination = cleanPath(`/${mount.target.startsWith("/") ? mount.target : `run/secrets/${mount.target || id}`}`);
-  const file = join(context.secretDirectory, `secret-${index}`);
+  const destination = cleanPath(
+    `/${mount.target.startsWith("/") ? mount.target : `run/secrets/${mount.target || id}`}`,
+  );
+  const file = join(context.directory, `secret-${index}`);
   writeFileSync(file, secret, { mode: 0o400, flag: "wx" });
   chownSync(file, mount.uid ?? 0, mount.gid ?? 0);
   chmodSync(file, mount.mode ?? 0o400);
-  prepared.mounts.push({ destination, type: "bind", source: file, options: ["bind", "ro", "nosuid", "nodev", "noexec"] });
+  prepared.mounts.push({
+    destination,
+    type: "bind",
+    source: file,
+    options: ["bind", "ro", "nosuid", "nodev", "noexec"],
+  });
   prepared.points.push({ target: destination, kind: "file" });
 }
 
@@ -215,4 +233,3 @@ function addScript(script: { name: string; content: string }, context: MountCont
   chmodSync(join(folder, script.name), 0o755);
   prepared.mounts.push({ destination: "/dev/pipes", type: "bind", source: folder, options: ["rbind", "ro"] });
 }
-

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Runtime, StartError, type Task } from "@gantry/libcontainer";
 import type { NetworkController } from "@gantry/network";
@@ -41,9 +42,9 @@ export interface RunnerOptions {
 /** What a step's base looks like, found out once for steps that share it. */
 export interface StepBase {
   layers: Digest[];
-  /** The whole of it as one read-only tree. */
-  fd: number;
-  users(): UserFiles;
+  /** The whole of it as one read-only tree: its root's descriptor, borrowed. */
+  root(): Promise<number>;
+  users(): Promise<UserFiles>;
 }
 
 export interface RunRequest {
@@ -57,6 +58,8 @@ export interface RunRequest {
 
 /** Runs RUN steps, each in a container of its own, and makes layers of what they leave. */
 export class StepRunner {
+  private readonly leaving = new Set<Promise<void>>();
+
   constructor(private readonly options: RunnerOptions) {
     mkdirSync(options.directory, { recursive: true, mode: 0o711 });
     mkdirSync(options.execDirectory, { recursive: true, mode: 0o711 });
@@ -66,16 +69,22 @@ export class StepRunner {
   async run(request: RunRequest): Promise<{ layer: Layer | null; caches: { key: string; id: string }[] }> {
     const { layers } = this.options;
     const id = randomBytes(32).toString("hex");
-    const directory = join(this.options.directory, id);
-    const secretDirectory = join(this.options.execDirectory, id);
+    const directory = join(this.options.execDirectory, id);
+    const onDisk = join(this.options.directory, id);
+    let usesDisk = false;
+    const disk = () => {
+      if (!usesDisk) mkdirSync(onDisk, { mode: 0o711 });
+      usesDisk = true;
+      return onDisk;
+    };
     mkdirSync(directory, { mode: 0o711 });
-    mkdirSync(secretDirectory, { mode: 0o711 });
     let mounts: Awaited<ReturnType<typeof prepareMounts>> | null = null;
+    let ending: Promise<void> = Promise.resolve();
     try {
       void request.log.push({ type: "started", containerId: id });
       mounts = await prepareMounts(request.op, {
         directory,
-        secretDirectory,
+        disk,
         cacheMounts: this.options.cacheMounts,
         secrets: request.settings.secrets,
         signal: request.signal,
@@ -83,18 +92,37 @@ export class StepRunner {
       });
       const container = await layers.createContainer(id, request.base.layers);
       const lower = [...container.lower];
-      const stub = join(directory, "stub");
-      if (mounts.points.length > 0 && makeStubLayer(stub, request.base.fd, mounts.points)) lower.unshift(stub);
-      await this.execute(id, directory, secretDirectory, { ...container, lower }, mounts, request);
+      if (mounts.points.length > 0) {
+        const stub = join(disk(), "stub");
+        if (makeStubLayer(stub, await request.base.root(), mounts.points)) lower.unshift(stub);
+      }
+      ending = (await this.execute(id, directory, { ...container, lower }, mounts, request)).gone;
+      // The container's end and its layer do not wait for each other: nothing writes any more.
       return { layer: await sealOrRemove(layers, id, container.upper), caches: mounts.caches };
     } catch (error) {
       await this.removeLayer(id);
       throw error;
     } finally {
-      mounts?.release();
-      rmSync(secretDirectory, { recursive: true, force: true });
-      rmSync(directory, { recursive: true, force: true });
+      this.later(
+        ending
+          .catch(() => {})
+          .then(async () => {
+            mounts?.release();
+            await rm(directory, { recursive: true, force: true });
+            if (usesDisk) await rm(onDisk, { recursive: true, force: true });
+          }),
+      );
     }
+  }
+
+  /** Resolves when what finished steps left has been removed. */
+  async settled(): Promise<void> {
+    while (this.leaving.size > 0) await Promise.allSettled(this.leaving);
+  }
+
+  private later(work: Promise<void>): void {
+    this.leaving.add(work);
+    work.catch(() => {}).finally(() => this.leaving.delete(work));
   }
 
   private async removeLayer(id: string): Promise<void> {
@@ -108,19 +136,20 @@ export class StepRunner {
     }
   }
 
+  /** Runs the container. Gives, once its process has ended, the promise that all of it is gone. */
   private async execute(
     id: string,
     directory: string,
-    secretDirectory: string,
     container: { lower: string[]; upper: string; work: string },
     mounts: { mounts: OciMount[]; env: string[] },
     request: RunRequest,
-  ): Promise<void> {
+  ): Promise<{ gone: Promise<void> }> {
     const { op, settings, signal } = request;
     const { runtime, network } = this.options;
-    const user = resolveUser(request.base.users(), op.user);
+    const user = resolveUser(await request.base.users(), op.user);
     const networkMode = op.network === "default" ? settings.networkMode || "bridge" : op.network;
-    if (networkMode.startsWith("container:")) throw invalidParameter(`network mode ${networkMode} is not possible in builds`);
+    if (networkMode.startsWith("container:"))
+      throw invalidParameter(`network mode ${networkMode} is not possible in builds`);
     const hostname = id.slice(0, 12);
     const hostNetwork = networkMode === "host";
     const sandbox = await network.prepare({
@@ -129,7 +158,8 @@ export class StepRunner {
       hostname,
       domainname: "",
       networkMode,
-      endpoints: hostNetwork || networkMode === "none" ? {} : { [networkMode === "default" ? "bridge" : networkMode]: {} },
+      endpoints:
+        hostNetwork || networkMode === "none" ? {} : { [networkMode === "default" ? "bridge" : networkMode]: {} },
       exposedPorts: [],
       portBindings: {},
       publishAll: false,
@@ -167,7 +197,7 @@ export class StepRunner {
           cgroupParent: this.options.cgroupParent,
         }),
         rootfs: { type: "overlay", ...container, volatile: true },
-        stateDir: join(secretDirectory, "task"),
+        stateDir: join(directory, "task"),
         exitFile: join(directory, "exit.json"),
         terminal: false,
         openStdin: false,
@@ -176,10 +206,15 @@ export class StepRunner {
       });
       if (!hostNetwork) await network.plumb(id, task.pid);
       await this.follow(task, op, request.log, signal);
-    } finally {
+    } catch (error) {
       if (task) await end(task);
       await network.release(id);
+      throw error;
     }
+    const ended = task;
+    return {
+      gone: end(ended).finally(() => network.release(id)),
+    };
   }
 
   /** Starts the task and passes its output on until it ends. */

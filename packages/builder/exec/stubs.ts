@@ -1,6 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { S } from "@gantry/sys";
-import { close } from "@gantry/sys";
+import { close, S } from "@gantry/sys";
 import { UpperWriter } from "../copy/upper.ts";
 import { followInRoot } from "../tree/follow.ts";
 

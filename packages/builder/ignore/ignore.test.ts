@@ -111,5 +111,12 @@ test("parseIgnoreFile", () => {
 });
 
 test("cleanPath", () => {
-  expect(["", "a//b/../c/", "/../a", "../a/..", "./", "a/.."].map(cleanPath)).toEqual([".", "a/c", "/a", "..", ".", "."]);
+  expect(["", "a//b/../c/", "/../a", "../a/..", "./", "a/.."].map(cleanPath)).toEqual([
+    ".",
+    "a/c",
+    "/a",
+    "..",
+    ".",
+    ".",
+  ]);
 });

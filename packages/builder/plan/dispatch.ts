@@ -4,7 +4,16 @@ import type { Add, Arg, Command, CommandLine, Copy, Run, Workdir } from "../dock
 import { parseMount } from "../dockerfile/mounts.ts";
 import { expand, type ShellOptions } from "../dockerfile/shell.ts";
 import type { BuildArgs } from "./build-args.ts";
-import { applyConfig, type ConfigState, type Expander, nop, nopFiles, resolveDest, resolveWorkdir, shellOf } from "./config.ts";
+import {
+  applyConfig,
+  type ConfigState,
+  type Expander,
+  nop,
+  nopFiles,
+  resolveDest,
+  resolveWorkdir,
+  shellOf,
+} from "./config.ts";
 import { parseSourceRef } from "./source-ref.ts";
 import type { Step } from "./step.ts";
 import type { CopySource, ExecMount, Vertex } from "./vertex.ts";
@@ -20,7 +29,7 @@ export class Dispatcher {
   constructor(
     private readonly state: ConfigState,
     private readonly args: BuildArgs,
-    private readonly escape: ShellOptions["escape"],
+    private readonly escapeChar: ShellOptions["escape"],
     private readonly context: Vertex,
     private readonly from: FromResolver,
     public vertex: Vertex,
@@ -59,7 +68,7 @@ export class Dispatcher {
 
   private expander(): Expander {
     const lookup = this.args.lookup(this.config.Env ?? []);
-    const options: ShellOptions = { escape: this.escape };
+    const options: ShellOptions = { escape: this.escapeChar };
     return {
       word: (text) => expand(text, lookup, options).text,
       words: (text) => expand(text, lookup, options).words,
@@ -85,7 +94,10 @@ export class Dispatcher {
 
   private arg(command: Arg, code: string): void {
     const { word } = this.expander();
-    const args = command.args.map(({ key, value }) => ({ key: word(key), value: value === undefined ? value : word(value) }));
+    const args = command.args.map(({ key, value }) => ({
+      key: word(key),
+      value: value === undefined ? value : word(value),
+    }));
     for (const { key, value } of args) this.args.declare(key, value);
     const text = args.map(({ key, value }) => (value === undefined ? key : `${key}=${value}`)).join(" ");
     const createdBy = nop(this.config, `ARG ${text}`);
@@ -152,7 +164,8 @@ export class Dispatcher {
     for (const source of command.sources) {
       const path = word(source);
       const ref = parseSourceRef(path);
-      if (ref.type !== "local" && command.kind === "copy") throw invalidParameter("COPY failed: source can't be a URL for COPY");
+      if (ref.type !== "local" && command.kind === "copy")
+        throw invalidParameter("COPY failed: source can't be a URL for COPY");
       if (ref.type === "local") {
         if (local < 0) local = inputs.push(fromName === "" ? this.context : await this.from(fromName, command)) - 1;
         sources.push({ input: local, path, remote: false });

@@ -46,7 +46,10 @@ export class Plan {
     const args = BuildArgs.create(options.buildArgs, platformArgs(host, options.platform ?? host));
     const lookup = (name: string) => args.metaValue(name);
     for (const { key, value } of metaArgs.flatMap((arg) => arg.args)) {
-      args.declareMeta(key, value === undefined ? value : expand(value, lookup, { escape: file.directives.escape }).text);
+      args.declareMeta(
+        key,
+        value === undefined ? value : expand(value, lookup, { escape: file.directives.escape }).text,
+      );
     }
     const names = new Set<string>();
     for (const { name } of stages) {

@@ -14,7 +14,8 @@ export async function fetchGit(
   options: { keepGitDir: boolean; temporary: string; context: boolean; signal: AbortSignal },
 ): Promise<TemporaryTree> {
   const git = Bun.which("git");
-  if (!git) throw notImplemented(`unable to prepare context: git is not installed on this machine, and ${url} needs it`);
+  if (!git)
+    throw notImplemented(`unable to prepare context: git is not installed on this machine, and ${url} needs it`);
   const { remote, ref, subdir } = parseGitRef(url);
   const checkout = TemporaryTree.create(options.temporary, { context: options.context });
   const run = (...args: string[]) => runGit(git, checkout.path, args, options.signal);
@@ -51,7 +52,8 @@ function subdirectory(
 ): TemporaryTree {
   const real = checkout.follow(subdir);
   const stat = checkout.stat(real);
-  if (!stat || (stat.mode & S.IFMT) !== S.IFDIR) throw invalidParameter(`error setting git checkout: no such directory ${JSON.stringify(subdir)}`);
+  if (!stat || (stat.mode & S.IFMT) !== S.IFDIR)
+    throw invalidParameter(`error setting git checkout: no such directory ${JSON.stringify(subdir)}`);
   if (real === "") return checkout;
   const tree = TemporaryTree.create(options.temporary, { context: options.context, from: join(checkout.path, real) });
   checkout.close();

@@ -1,11 +1,11 @@
+import { GantryError, invalidParameter, messageOf } from "@gantry/spec";
 import { setTimes } from "@gantry/storage";
 import { close, writeAll } from "@gantry/sys";
-import { invalidParameter, messageOf } from "@gantry/spec";
-import { GantryError } from "@gantry/spec";
 import { TemporaryTree } from "../tree/temporary-tree.ts";
 import { get } from "./url.ts";
 
-const UNNAMED = "__unnamed__";
+/** What a file without a name is called here. */
+export const UNNAMED = "__unnamed__";
 
 /**
  * ADD's download: one file in a tree of its own, named as the URL's path or the answer tells, with the time of its
@@ -21,7 +21,8 @@ export async function fetchFile(
   try {
     const response = await get(source.url, signal);
     const name = fileName(source.url, response);
-    const fd = tree.createFile(name);
+    tree.file = name;
+    const fd = tree.createFile(name || UNNAMED);
     try {
       const hasher = new Bun.CryptoHasher(source.checksum.startsWith("sha512:") ? "sha512" : "sha256");
       const total = Number(response.headers.get("content-length")) || undefined;
@@ -54,7 +55,8 @@ export async function fetchFile(
 
 function checkSum(wanted: string, hex: string): void {
   const [algorithm, digest] = wanted.split(":");
-  if (algorithm !== "sha256" && algorithm !== "sha512") throw invalidParameter(`invalid checksum digest format: ${wanted}`);
+  if (algorithm !== "sha256" && algorithm !== "sha512")
+    throw invalidParameter(`invalid checksum digest format: ${wanted}`);
   if (digest !== hex) throw invalidParameter(`digest mismatch ${algorithm}:${hex}: ${wanted}`);
 }
 
@@ -63,8 +65,12 @@ function fileName(url: string, response: Response): string {
   const { pathname } = new URL(url);
   const fromPath = pathname.endsWith("/") ? "" : decode(pathname.slice(pathname.lastIndexOf("/") + 1));
   const disposition = /filename\*?=(?:UTF-8'')?"?([^";]+)"?/i.exec(response.headers.get("content-disposition") ?? "");
-  const name = fromPath || decode(disposition?.[1] ?? "").split("/").at(-1)!;
-  return name === "" || name === "." || name === ".." || name.includes("/") || name.includes("\0") ? UNNAMED : name;
+  const name =
+    fromPath ||
+    decode(disposition?.[1] ?? "")
+      .split("/")
+      .at(-1)!;
+  return name === "" || name === "." || name === ".." || name.includes("/") || name.includes("\0") ? "" : name;
 }
 
 function decode(text: string): string {

@@ -166,7 +166,9 @@ export class BuildCache {
 
   private hold(): Lease {
     const lease = this.storage.lease({ passive: true });
-    const rows = this.db.query<{ diff_id: Digest }, []>("SELECT DISTINCT diff_id FROM builder_cache WHERE diff_id IS NOT NULL");
+    const rows = this.db.query<{ diff_id: Digest }, []>(
+      "SELECT DISTINCT diff_id FROM builder_cache WHERE diff_id IS NOT NULL",
+    );
     for (const { diff_id } of rows.all()) lease.add(diff_id);
     return lease;
   }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { dirname } from "node:path";
 import { type Digest, GantryError, invalidParameter } from "@gantry/spec";
 import type { Layer, Storage } from "@gantry/storage";
 import { close } from "@gantry/sys";
@@ -6,17 +7,17 @@ import type { RunSettings } from "../contract.ts";
 import { isDirectoryBelow, performCopy, planCopy } from "../copy/copy.ts";
 import { UpperWriter } from "../copy/upper.ts";
 import type { StepRunner } from "../exec/run.ts";
-import { sealOrRemove } from "../exec/seal.ts";
 import type { MountInput } from "../exec/run-mounts.ts";
+import { removeFolder, sealOrRemove } from "../exec/seal.ts";
 import { StepLog } from "../exec/step-log.ts";
 import { PatternMatcher } from "../ignore/matcher.ts";
 import type { CopyOp, ExecOp, MkdirOp, Vertex } from "../plan/vertex.ts";
-import { fetchFile } from "../remote/http.ts";
 import { fetchGit } from "../remote/git.ts";
-import type { TemporaryTree } from "../tree/temporary-tree.ts";
+import { fetchFile } from "../remote/http.ts";
 import { Pacer } from "../tree/pacer.ts";
 import { selectSources, sumSelected } from "../tree/select.ts";
 import type { SourceTree } from "../tree/source-tree.ts";
+import type { TemporaryTree } from "../tree/temporary-tree.ts";
 import type { BuildCache, CachedResult } from "./cache.ts";
 import type { Semaphore } from "./semaphore.ts";
 import { LayerTrees } from "./trees.ts";
@@ -112,6 +113,7 @@ export class Solver {
   /** Gives back all that was opened. Every solve must have ended. */
   async close(): Promise<void> {
     await Promise.allSettled(this.results.values());
+    await this.options.runner.settled();
     await this.trees.close();
     for (const tree of this.temporary) tree.close();
   }
@@ -135,7 +137,9 @@ export class Solver {
         if (!context) throw invalidParameter("missing build context");
         return { type: "tree", tree: context };
       case "http":
-        return this.keep(await fetchFile(op, temporary, (message) => void this.log(vertex).push({ type: "message", message }), signal));
+        return this.keep(
+          await fetchFile(op, temporary, (message) => void this.log(vertex).push({ type: "message", message }), signal),
+        );
       case "git":
         return this.keep(await fetchGit(op.url, { keepGitDir: op.keepGitDir, temporary, context: false, signal }));
       case "exec":
@@ -163,13 +167,23 @@ export class Solver {
       const input = mount.input === undefined ? undefined : inputs[mount.input - 1];
       mountKeys.push(JSON.stringify([mount, input ? await this.sourceKey(input, mount.source) : ""]));
     }
-    const key = keyOf("exec", keyed, mountKeys, settings.networkMode === "none" ? "none" : "", settings.extraHosts, layers);
+    const key = keyOf(
+      "exec",
+      keyed,
+      mountKeys,
+      settings.networkMode === "none" ? "none" : "",
+      settings.extraHosts,
+      layers,
+    );
     return this.cached(vertex, key, layers, "", () =>
       slots.run(async () => {
-        const tree = await this.trees.get(layers);
         const { layer, caches } = await runner.run({
           op,
-          base: tree,
+          base: {
+            layers,
+            root: async () => (await this.trees.get(layers)).fd,
+            users: () => this.trees.users(layers),
+          },
           input: (index) => this.mountInput(inputs[index - 1]!),
           settings,
           log: this.log(vertex),
@@ -230,7 +244,7 @@ export class Solver {
         performCopy(
           op,
           plan,
-          { upper, lowerFd: base.fd, users: () => base.users(), view: () => storage.layers.view(id) },
+          { upper, lowerFd: base.fd, users: () => this.trees.users(below), view: () => storage.layers.view(id) },
           this.pacer,
         ),
       );
@@ -241,7 +255,11 @@ export class Solver {
   private layersKey(op: CopyOp, inputs: VertexResult[]): string | null {
     const sources = op.sources.map(({ input }) => inputs[input]!);
     if (sources.length === 0 || sources.some((source) => source.type !== "files")) return null;
-    return keyOf("sum", op, sources.map((source) => asFiles(source).layers));
+    return keyOf(
+      "sum",
+      op,
+      sources.map((source) => asFiles(source).layers),
+    );
   }
 
   private async mkdir(vertex: Vertex, op: MkdirOp): Promise<FilesResult> {
@@ -272,6 +290,7 @@ export class Solver {
       return await sealOrRemove(layers, id, upper);
     } catch (error) {
       await layers.removeContainer(id).catch(() => {});
+      removeFolder(dirname(upper));
       throw error;
     }
   }

@@ -6,8 +6,8 @@ import { openRuntime } from "@gantry/libcontainer";
 import type { NetworkController } from "@gantry/network";
 import type { Digest, ImageConfig } from "@gantry/spec";
 import { encodeHeader, importRootfs, type MemberHeader, openStorage, padding, TRAILER } from "@gantry/storage";
-import type { Builder, BuilderOptions, BuildRequest } from "../contract.ts";
 import { openBuilder } from "../builder.ts";
+import type { Builder, BuilderOptions, BuildRequest } from "../contract.ts";
 
 /** A member of a tar made by hand. */
 export type Member = MemberHeader & { content?: string | Uint8Array };
@@ -76,13 +76,22 @@ export class Fixture {
     const busybox = Bun.which("busybox");
     if (!busybox) return null;
     const fixture = new Fixture(options);
-    const names = new TextDecoder().decode(Bun.spawnSync([busybox, "--list"]).stdout).split("\n").filter(Boolean);
+    const names = new TextDecoder()
+      .decode(Bun.spawnSync([busybox, "--list"]).stdout)
+      .split("\n")
+      .filter(Boolean);
     const rootfs = tar([
       ...["bin/", "etc/", "tmp/", "root/", "usr/", "usr/lib/"].map((name): Member => ({ name, type: "dir" })),
       { name: "bin/busybox", type: "file", mode: 0o755, content: readFileSync(busybox) },
-      ...names.filter((name) => name !== "busybox").map((name): Member => ({ name: `bin/${name}`, type: "symlink", linkname: "busybox" })),
+      ...names
+        .filter((name) => name !== "busybox")
+        .map((name): Member => ({ name: `bin/${name}`, type: "symlink", linkname: "busybox" })),
       { name: "lib", type: "symlink", linkname: "usr/lib" },
-      { name: "etc/passwd", type: "file", content: "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\n" },
+      {
+        name: "etc/passwd",
+        type: "file",
+        content: "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\n",
+      },
       { name: "etc/group", type: "file", content: "root:x:0:\ndaemon:x:1:\nstaff:x:50:daemon\n" },
     ]);
     const image = await importRootfs(fixture.storage, new Blob([rootfs as Uint8Array<ArrayBuffer>]).stream(), {
@@ -94,7 +103,11 @@ export class Fixture {
   }
 
   /** Builds a Dockerfile with these files beside it. */
-  async build(dockerfile: string, files: Record<string, string | Uint8Array> = {}, options: Partial<BuildRequest> = {}): Promise<Outcome> {
+  async build(
+    dockerfile: string,
+    files: Record<string, string | Uint8Array> = {},
+    options: Partial<BuildRequest> = {},
+  ): Promise<Outcome> {
     return this.buildTar(tar(context({ Dockerfile: dockerfile, ...files })), options);
   }
 
@@ -105,7 +118,10 @@ export class Fixture {
     try {
       id = await this.builder.build(
         {
-          source: { type: "tar", stream: new Blob([archive as Uint8Array<ArrayBuffer>]).stream() as unknown as AsyncIterable<Uint8Array> },
+          source: {
+            type: "tar",
+            stream: new Blob([archive as Uint8Array<ArrayBuffer>]).stream() as unknown as AsyncIterable<Uint8Array>,
+          },
           dockerfile: "Dockerfile",
           tags: [],
           target: "",

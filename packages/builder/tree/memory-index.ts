@@ -79,7 +79,8 @@ export class ArchiveIndex implements TarSink {
   private isPlain(path: string, entry: TarEntry): boolean {
     if (this.bytes > this.limit || entry.xattrs || entry.sparse) return false;
     if (entry.type !== "file" && entry.type !== "dir" && entry.type !== "symlink") return false;
-    if (climbs(entry.name) || (entry.type === "symlink" && (entry.linkname === "" || climbs(entry.linkname)))) return false;
+    if (climbs(entry.name) || (entry.type === "symlink" && (entry.linkname === "" || climbs(entry.linkname))))
+      return false;
     const there = this.files!.get(path);
     if (there && !(entry.type === "dir" && isDirectory(there))) return false;
     for (let i = path.indexOf("/"); i > 0; i = path.indexOf("/", i + 1)) {

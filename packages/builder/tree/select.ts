@@ -3,7 +3,7 @@ import type { FileStat } from "@gantry/storage";
 import { S } from "@gantry/sys";
 import { cleanPath } from "../ignore/clean.ts";
 import { globToRegExp, hasWildcards } from "../ignore/glob.ts";
-import { type MatchState, PatternMatcher } from "../ignore/matcher.ts";
+import type { MatchState, PatternMatcher } from "../ignore/matcher.ts";
 import type { Pacer } from "./pacer.ts";
 import type { SourceTree } from "./source-tree.ts";
 import { joinSums } from "./sum.ts";
@@ -27,7 +27,7 @@ export function selectSources(tree: SourceTree, path: string): Selected[] {
     throw invalidParameter(`forbidden path outside the build context: ${path} ()`);
   }
   const relative = clean === "." ? "" : clean;
-  if (!hasWildcards(relative)) return [selectOne(tree, unescape(relative))];
+  if (!hasWildcards(relative)) return [selectOne(tree, withoutEscapes(relative))];
   return expandGlob(tree, relative.split("/")).map((match) => selectOne(tree, match));
 }
 
@@ -40,7 +40,7 @@ function selectOne(tree: SourceTree, path: string): Selected {
 }
 
 /** Without wildcards a backslash still makes the next character itself. */
-function unescape(path: string): string {
+function withoutEscapes(path: string): string {
   return path.replace(/\\(.)/gs, "$1");
 }
 

@@ -13,6 +13,8 @@ export interface SourceTree {
   readonly linkable: boolean;
   /** Whether it is the build context, for messages. */
   readonly context: boolean;
+  /** The one file it is about, where it is a download; "" where that has no name. */
+  readonly file?: string;
   /** The real path that a path leads to. */
   follow(path: string): string;
   /** Null where nothing is there. */

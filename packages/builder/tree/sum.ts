@@ -46,7 +46,8 @@ export interface SumHeader {
 
 /** Header of an archive's member, its owner as it will be (contexts belong to root). */
 export function headerOfEntry(entry: TarEntry): SumHeader {
-  const flag = entry.type === "dir" ? "5" : entry.flag === 0 || entry.flag === 0x37 ? "0" : String.fromCharCode(entry.flag);
+  const flag =
+    entry.type === "dir" ? "5" : entry.flag === 0 || entry.flag === 0x37 ? "0" : String.fromCharCode(entry.flag);
   return { ...entry, typeflag: flag };
 }
 
@@ -60,12 +61,7 @@ const TYPEFLAGS: Record<number, string> = {
 };
 
 /** Header of a file on disk. `path` is relative to its tree's root. */
-export function headerOfStat(
-  path: string,
-  stat: FileStat,
-  linkname: string,
-  capability: Uint8Array | null,
-): SumHeader {
+export function headerOfStat(path: string, stat: FileStat, linkname: string, capability: Uint8Array | null): SumHeader {
   const type = stat.mode & S.IFMT;
   return {
     name: type === S.IFDIR ? `${path}/` : path,

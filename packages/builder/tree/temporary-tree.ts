@@ -20,6 +20,7 @@ const IN_MEMORY = 2 << 20;
  */
 export class TemporaryTree implements SourceTree {
   readonly linkable = true;
+  file?: string;
   private disk: { tree: DiskTree; name: string } | null = null;
   private index = new ArchiveIndex(IN_MEMORY);
   /** The archive so far, while it is in memory alone. */
