@@ -120,6 +120,7 @@ static void each_dev(const char *path, const char *name) {
   struct stat st;
   if (!strncmp(path, "/dev/pts/", 9) && strcmp(name, "ptmx")) return;
   node("dev", path);
+  if (!strcmp(path, "/dev/shm") || !strcmp(path, "/dev/mqueue")) return; /* the host's, where that is shared */
   if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) entries(path, each_dev);
 }
 static void each_process(const char *path, const char *name) {

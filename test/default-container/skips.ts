@@ -20,7 +20,7 @@ const HOSTS_OWN = new Set(
   `status Cpus_allowed_list, status Mems_allowed_list, status Speculation_Store_Bypass, status THP_enabled,
   file /etc/resolv.conf, file /proc/sys/net/ipv4/ip_forward, file /proc/self/loginuid,
   file /proc/sys/net/ipv6/conf/all/disable_ipv6, file /proc/sys/net/ipv6/conf/lo/disable_ipv6,
-  call socket AF_ALG, id personality`
+  call socket AF_ALG, id personality, limit cpuset/cpuset.cpus, limit cpuset/cpuset.mems`
     .split(",")
     .map((name) => name.trim()),
 );
