@@ -31,7 +31,7 @@ export function propagationFlags(text: string): number {
   return flag | (recursive ? Propagation.recursive : 0);
 }
 
-function writeRoot(out: PlanWriter, rootfs: Rootfs, mountPoint: string): void {
+export function writeRoot(out: PlanWriter, rootfs: Rootfs, mountPoint: string): void {
   if (rootfs.type === "overlay")
     out.record(Step.rootOverlay, (body) =>
       body

@@ -19,9 +19,17 @@ export class GantryExec implements ExecTask {
   readonly #control: ControlConnection;
   readonly #stateDir: string;
   #pid: number;
+  readonly #startFailure: (error: unknown) => unknown;
   #exit: Promise<ExitStatus> | null = null;
 
-  constructor(id: string, stateDir: string, control: ControlConnection, pid: number) {
+  constructor(
+    id: string,
+    stateDir: string,
+    control: ControlConnection,
+    pid: number,
+    startFailure: (error: unknown) => unknown,
+  ) {
+    this.#startFailure = startFailure;
     this.id = id;
     this.#stateDir = stateDir;
     this.#control = control;
@@ -43,7 +51,7 @@ export class GantryExec implements ExecTask {
     try {
       this.#pid = decodePid(await started);
     } catch (error) {
-      throw asStartError(error);
+      throw this.#startFailure(error);
     }
   }
 

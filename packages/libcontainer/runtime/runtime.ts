@@ -5,12 +5,13 @@ import type { CreateRequest, Runtime, Task } from "../contract.ts";
 import { compilePlan } from "../plan/compile.ts";
 import { ControlConnection } from "./control.ts";
 import { asStartError } from "./exec.ts";
+import { type ExternalOptions, ExternalRuntime } from "./external.ts";
 import { decodePid, decodeState, Op } from "./protocol.ts";
 import { ShimProgram, spawnShim } from "./spawn.ts";
 import { makeStateDir, mountPointOf, readRecord, removeStateDir, type TaskRecord, writeRecord } from "./state.ts";
 import { GantryTask } from "./task.ts";
 
-const ID = /^[a-zA-Z0-9_.-]{1,64}$/;
+export const TASK_ID = /^[a-zA-Z0-9_.-]{1,64}$/;
 
 export interface RuntimeOptions {
   /** The shim's executable; `npm run build:shim` makes it at packages/libcontainer/shim/build/gantry-shim. */
@@ -39,7 +40,7 @@ export class GantryRuntime implements Runtime {
 
   async create(request: CreateRequest): Promise<Task> {
     const { id, spec, stateDir } = request;
-    if (!ID.test(id)) throw invalidParameter(`invalid task id: ${JSON.stringify(id.slice(0, 80))}`);
+    if (!TASK_ID.test(id)) throw invalidParameter(`invalid task id: ${JSON.stringify(id.slice(0, 80))}`);
     if (existsSync(stateDir) && readRecord(stateDir)) throw conflict(`task ${id} already exists`);
     const cgroup = cgroupPathOf(spec.linux?.cgroupsPath, id);
     const record: TaskRecord = { version: 1, id, exitFile: request.exitFile, cgroup, terminal: request.terminal };
@@ -71,6 +72,11 @@ export class GantryRuntime implements Runtime {
       removeStateDir(stateDir);
       throw asStartError(error);
     }
+  }
+
+  /** Another OCI runtime behind the same interface, under the same shim. */
+  external(options: ExternalOptions): Runtime {
+    return new ExternalRuntime(options, this.#program, this.#cgroups);
   }
 
   async find(id: string, stateDir: string): Promise<Task | null> {

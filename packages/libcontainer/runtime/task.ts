@@ -20,6 +20,21 @@ import { readExit, removeStateDir, type TaskRecord } from "./state.ts";
 
 const SIGKILL = 9;
 
+/** What depends on who made the container: the shim itself, or another runtime under it. */
+export interface TaskMaker {
+  execPlan(request: ExecRequest): Uint8Array;
+  /** The error of a failed start in the contract's terms. */
+  startFailure(error: unknown): unknown;
+  /** Lets go of what the maker keeps of a container that has ended. */
+  cleanUp(): Promise<void>;
+}
+
+export const ownMaker: TaskMaker = {
+  execPlan: ({ process }) => compileExec(process),
+  startFailure: asStartError,
+  cleanUp: async () => {},
+};
+
 /** A container whose shim runs, or has run. */
 export class GantryTask implements Task {
   readonly id: string;
@@ -29,6 +44,7 @@ export class GantryTask implements Task {
   readonly #cgroups: CgroupManager;
   /** null where the shim had gone before we came. */
   readonly #control: ControlConnection | null;
+  readonly #maker: TaskMaker;
   #exit: Promise<ExitStatus> | null = null;
 
   constructor(
@@ -37,6 +53,7 @@ export class GantryTask implements Task {
     cgroups: CgroupManager,
     control: ControlConnection | null,
     pid: number,
+    maker: TaskMaker = ownMaker,
   ) {
     this.id = record.id;
     this.pid = pid;
@@ -44,6 +61,7 @@ export class GantryTask implements Task {
     this.#stateDir = stateDir;
     this.#cgroups = cgroups;
     this.#control = control;
+    this.#maker = maker;
   }
 
   #request(op: number, id = "", body?: Uint8Array, flags = 0): Promise<Uint8Array> {
@@ -70,7 +88,7 @@ export class GantryTask implements Task {
     try {
       await this.#request(Op.start);
     } catch (error) {
-      throw asStartError(error);
+      throw this.#maker.startFailure(error);
     }
   }
 
@@ -80,7 +98,7 @@ export class GantryTask implements Task {
 
   async exec(request: ExecRequest): Promise<ExecTask> {
     const { id, process, openStdin, consoleSize } = request;
-    const plan = compileExec(process);
+    const plan = this.#maker.execPlan(request);
     const body = new Uint8Array(4 + plan.length);
     body.set(sizeBody(consoleSize?.height ?? 0, consoleSize?.width ?? 0));
     body.set(plan, 4);
@@ -91,14 +109,14 @@ export class GantryTask implements Task {
       if (error instanceof ShimError) throw conflict(error.message, error);
       throw error;
     }
-    return new GantryExec(id, this.#stateDir, this.#control!, 0);
+    return new GantryExec(id, this.#stateDir, this.#control!, 0, this.#maker.startFailure.bind(this.#maker));
   }
 
   async findExec(id: string): Promise<ExecTask | null> {
     if (!id) return null;
     try {
       const { pid } = decodeState(await this.#request(Op.state, id));
-      return new GantryExec(id, this.#stateDir, this.#control!, pid);
+      return new GantryExec(id, this.#stateDir, this.#control!, pid, this.#maker.startFailure.bind(this.#maker));
     } catch (error) {
       if (error instanceof ShimError || error instanceof ShimGone) return null;
       throw error;
@@ -175,6 +193,7 @@ export class GantryTask implements Task {
       await this.#exitWithoutShim(error);
     }
     this.#control?.close();
+    await this.#maker.cleanUp();
     if (this.#record.cgroup) await this.#cgroups.remove(this.#record.cgroup);
     removeStateDir(this.#stateDir);
   }

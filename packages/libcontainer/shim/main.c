@@ -68,7 +68,7 @@ static const char *keep(const char *text) {
 
 /* Once init runs, only a few words of the plan are needed any more. */
 void release_plan(void) {
-  if (!shim.plan_data || shim.plan.nhooks) return;
+  if (!shim.plan_data || shim.plan.nhooks || shim.plan.external) return;
   shim.plan.keyring = keep(shim.plan.keyring);
   shim.plan.cgroup_dir = keep(shim.plan.cgroup_dir);
   for (unsigned i = 0; i < shim.plan.nprocs; i++) shim.plan.procs[i] = keep(shim.plan.procs[i]);
@@ -109,13 +109,18 @@ static bool begin(char *error, size_t size) {
   oom_watch(plan);
   struct stdio_pair io;
   if (!make_stdio(&io, p->terminal, p->open_stdin)) return snprintf(error, size, "pipe: %s", error_text(errno)), false;
-  int sync;
-  p->pid = spawn_init(plan, &io, &sync, error, size);
+  int sync = -1;
+  p->pid = plan->external ? external_create(plan, &io, error, size) : spawn_init(plan, &io, &sync, error, size);
   if (p->pid < 0) {
     p->pid = 0;
     return false;
   }
   process_adopt_stdio(p, &io);
+  if (plan->external) {
+    p->ready = true;
+    if (p->terminal && (plan->rows || plan->columns)) process_resize(p, plan->rows, plan->columns);
+    return true;
+  }
   if (p->terminal) p->out[0].ended = false; /* until the terminal came */
   process_watch_sync(p, sync);
   return true;

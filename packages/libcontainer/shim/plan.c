@@ -261,12 +261,10 @@ static bool parse_record(struct plan *plan, unsigned kind, struct reader *r) {
     case REC_EXTERNAL:
       plan->external = true;
       plan->external_create = get_list(r, NULL);
-      plan->external_start = get_list(r, NULL);
-      plan->external_delete = get_list(r, NULL);
-      plan->external_exec = get_list(r, NULL);
-      plan->external_pid_file = get_str(r);
-      plan->external_console = get_str(r);
-      plan->external_root = get_str(r);
+      plan->external_start = r->bad ? NULL : get_list(r, NULL);
+      plan->external_environment = r->bad ? NULL : get_list(r, NULL);
+      plan->external_directory = get_str(r);
+      if (r->bad || !plan->external_create[0] || !plan->external_start[0]) return false;
       break;
     default: return parse_process_record(&plan->process, kind, r);
   }

@@ -174,10 +174,10 @@ struct plan {
   uint32_t oci_preserve_fds;
   int32_t oci_exec_pid; /* join this process's namespaces instead of making some; 0 for create */
   bool oci_detach;
-  /* An external OCI runtime. */
+  /* An external OCI runtime: its commands, its environment, and where its sockets and pid files lie. */
   bool external;
-  const char **external_create, **external_start, **external_delete, **external_exec;
-  const char *external_pid_file, *external_console, *external_root;
+  const char **external_create, **external_start, **external_environment;
+  const char *external_directory;
   struct process_plan process;
 };
 

@@ -367,10 +367,8 @@ static void op_kill(struct connection *c, uint32_t sequence, struct task_process
 }
 
 static void op_resize(struct connection *c, uint32_t sequence, struct task_process *p, struct reader *r) {
-  struct winsize size = {.ws_row = get_u16(r), .ws_col = get_u16(r)};
-  p->rows = size.ws_row;
-  p->columns = size.ws_col;
-  if (p->terminal && p->input.fd >= 0 && ioctl(p->input.fd, TIOCSWINSZ, &size) < 0)
+  uint16_t rows = get_u16(r), columns = get_u16(r);
+  if (process_resize(p, rows, columns) < 0)
     reply_error(c, sequence, errno, 0, error_text(errno));
   else
     reply(c, sequence, STATUS_OK, NULL, 0);

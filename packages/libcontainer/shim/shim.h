@@ -173,6 +173,7 @@ void process_adopt_stdio(struct task_process *p, struct stdio_pair *io);
 void process_watch_sync(struct task_process *p, int fd);
 struct task_process *find_process(const char *id);
 void process_start(struct task_process *p, struct connection *c, uint32_t sequence);
+int process_resize(struct task_process *p, uint16_t rows, uint16_t columns);
 void process_check_done(struct task_process *p);
 void process_output_resume(struct task_process *p);
 void process_input_flush(struct task_process *p);
@@ -201,6 +202,13 @@ void connection_output_ended(struct task_process *p);
 void connection_input_ready(struct task_process *p);
 bool input_waiting(struct task_process *p);
 bool attachments_pending(struct task_process *p);
+
+/* ---- external.c: another OCI runtime makes the container, we own its stdio and reap it ---- */
+pid_t external_create(const struct plan *plan, struct stdio_pair *io, char *error, size_t size);
+bool external_start(const struct plan *plan, char *error, size_t size);
+/* `command` is the runtime's exec command line; the pid comes by the file that is named after the exec. */
+pid_t external_exec(const struct plan *plan, const struct process_plan *command, const char *id, bool terminal,
+                    struct stdio_pair *io, char *error, size_t size);
 
 /* ---- oci.c: one-shot modes of the command line runtime ---- */
 /* `result` gets the pid, or why there is none. The exit code of this process. */

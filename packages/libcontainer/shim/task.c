@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -138,6 +139,13 @@ void process_adopt_stdio(struct task_process *p, struct stdio_pair *io) {
   if (io->parent[0] >= 0) input_adopt(p, io->parent[0]);
   for (int i = 0; i < 2; i++)
     if (io->parent[i + 1] >= 0) output_adopt(&p->out[i], io->parent[i + 1]);
+}
+
+int process_resize(struct task_process *p, uint16_t rows, uint16_t columns) {
+  struct winsize size = {.ws_row = rows, .ws_col = columns};
+  p->rows = rows;
+  p->columns = columns;
+  return p->terminal && p->input.fd >= 0 ? ioctl(p->input.fd, TIOCSWINSZ, &size) : 0;
 }
 
 static void record_exit(struct task_process *p) {
@@ -322,12 +330,14 @@ static bool exec_begin(struct task_process *p, char *error, size_t size) {
   if (!parse_process(&plan, p->plan, p->plan_length)) return snprintf(error, size, "bad process plan"), false;
   inherit_process(&plan, &shim.plan.process);
   if (!make_stdio(&io, p->terminal, p->open_stdin)) return snprintf(error, size, "pipe: %s", error_text(errno)), false;
-  int sync;
-  pid_t pid = spawn_exec(&shim.plan, shim.init.pid, &plan, p->terminal, p->rows, p->columns, &io, &sync, error, size);
+  int sync = -1;
+  pid_t pid = shim.plan.external ? external_exec(&shim.plan, &plan, p->id, p->terminal, &io, error, size)
+                                 : spawn_exec(&shim.plan, shim.init.pid, &plan, p->terminal, p->rows, p->columns, &io,
+                                              &sync, error, size);
   bool ok = pid > 0;
   if (ok) {
     p->pid = pid;
-    apply_limits(pid, &plan);
+    if (!shim.plan.external) apply_limits(pid, &plan);
   }
   free(plan.argv);
   if (plan.envc) free(plan.envp);
@@ -338,6 +348,12 @@ static bool exec_begin(struct task_process *p, char *error, size_t size) {
     return false;
   }
   process_adopt_stdio(p, &io);
+  if (shim.plan.external) {
+    p->state = PROC_RUNNING;
+    if (p->rows || p->columns) process_resize(p, p->rows, p->columns);
+    answer_starters(p);
+    return true;
+  }
   if (p->terminal) p->out[0].ended = false; /* until the terminal came */
   process_watch_sync(p, sync);
   return true;
@@ -363,6 +379,17 @@ void process_start(struct task_process *p, struct connection *c, uint32_t sequen
   bool again = p->start_asked;
   p->start_asked = true;
   if (again) return;
+  if (p->is_init && shim.plan.external) {
+    struct sync_message m = {.exit_code = 125};
+    if (external_start(&shim.plan, m.text, sizeof m.text)) {
+      p->state = PROC_RUNNING;
+    } else {
+      process_failed(p, &m);
+      kill(p->pid, SIGKILL);
+    }
+    if (!p->failed) answer_starters(p);
+    return;
+  }
   if (p->is_init) {
     if (p->ready) go(p);
     return;
