@@ -6,7 +6,7 @@ const STEPS = [
   CREATE TABLE storage_blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE storage_layers (
     diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL, tar_size INTEGER NOT NULL, tar_from TEXT NOT NULL,
-    root_described INTEGER NOT NULL, created INTEGER NOT NULL
+    created INTEGER NOT NULL
   ) WITHOUT ROWID;
   CREATE TABLE storage_layer_blobs (
     diff_id TEXT NOT NULL, digest TEXT NOT NULL, descriptor TEXT NOT NULL, PRIMARY KEY (diff_id, digest)

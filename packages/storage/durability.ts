@@ -38,7 +38,7 @@ export class Durability {
     this.timer = null;
     const noted = this.noted();
     if (noted.length === 0) return;
-    await workers.run("sync", { path: this.root });
+    await workers.run("sync", { path: this.root }, { streams: true });
     const forget = this.db.query("DELETE FROM storage_unsynced WHERE kind = ? AND digest = ?");
     this.db.transaction(() => {
       for (const { kind, digest } of noted) forget.run(kind, digest);

@@ -77,8 +77,6 @@ export class Extractor implements TarSink {
   readonly result: ExtractResult = { bytes: 0, entries: 0 };
   /** Clean name of the file that `data` goes to; null while payload is dropped. */
   path: string | null = null;
-  /** Whether there was a member for the root itself. */
-  rootDescribed = false;
   /** Called before something already there is taken away for a member. */
   onReplace: (() => void) | null = null;
 
@@ -157,7 +155,6 @@ export class Extractor implements TarSink {
     if (name === null || entry.name.includes("\0")) throw breakout(entry.name, this.options.rootName ?? "/");
     if (name === "") {
       if (entry.type !== "dir") throw breakout(entry.name, this.options.rootName ?? "/");
-      this.rootDescribed = true;
       this.describeFolder("", this.folders.get(""), entry);
       return;
     }

@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { GantryError } from "@gantry/spec";
-import { AT, getxattr, mkdirat } from "@gantry/sys";
+import { AT, close, getxattr, mkdirat, O, open } from "@gantry/sys";
+import { openAt } from "./at.ts";
+import { removeAt } from "./remove.ts";
 import { extractTo, failureOf, run, scratch, type TestMember, tarOf } from "./testing.ts";
 import { encodeHeader, TRAILER } from "./writer.ts";
 
@@ -173,4 +175,23 @@ test("docker cp's refusal to replace folders by files and the other way round", 
   expect((await failureOf(extractTo(place.path, tarOf(dir("f")), strict))).message).toContain(
     "cannot overwrite non-directory",
   );
+});
+
+test("a tree nested deeper than there are descriptors is removed", () => {
+  using place = scratch();
+  mkdirSync(`${place.path}/t`);
+  writeFileSync(`${place.path}/keep`, "");
+  let fd = open(`${place.path}/t`, O.RDONLY | O.DIRECTORY);
+  for (let i = 0; i < 3000; i++) {
+    mkdirat(fd, "d", 0o755);
+    const next = openAt(fd, "d", O.RDONLY | O.DIRECTORY);
+    close(fd);
+    fd = next;
+  }
+  close(fd);
+  symlinkSync(`${place.path}/keep`, `${place.path}/t/link`);
+  const parent = open(place.path, O.RDONLY | O.DIRECTORY);
+  removeAt(parent, "t");
+  close(parent);
+  expect(readdirSync(place.path)).toEqual(["keep"]);
 });

@@ -35,7 +35,6 @@ export function seal(job: { upper: string; directory: string }): UnpackResult {
       size: packer.bytes,
       entries: packer.entries,
       tarFrom: "recipe",
-      rootDescribed: true,
       compression: "none",
       blobDigest: digest,
       blobSize: tarSize,

@@ -28,8 +28,6 @@ export interface UnpackResult {
   entries: number;
   /** What gives the tar back. */
   tarFrom: "recipe" | "tar" | "blob";
-  /** Whether the archive said what the root directory itself is like. */
-  rootDescribed: boolean;
   compression: Compression;
   /** Digest and size of the bytes as received. */
   blobDigest: Digest;
@@ -97,7 +95,6 @@ export function unpack(job: UnpackJob): UnpackResult {
       tarSize,
       size: extractor.result.bytes,
       entries: extractor.result.entries,
-      rootDescribed: extractor.rootDescribed,
       tarFrom: recipe === null ? "blob" : recipe.materialised ? "tar" : "recipe",
       compression: compression ?? "none",
       blobDigest: compression === null || compression === "none" ? diffId : `sha256:${received.digest("hex")}`,

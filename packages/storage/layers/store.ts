@@ -23,7 +23,6 @@ interface LayerRow {
   size: number;
   tar_size: number;
   tar_from: "recipe" | "tar" | "blob";
-  root_described: number;
 }
 
 /** A layer on its way in. */
@@ -54,7 +53,7 @@ export class Layers implements LayerStore {
     mkdirSync(this.directory, { recursive: true, mode: 0o710 });
     const init = ensureInitLayer(`${this.directory}/init`);
     this.select = db.query<LayerRow, [string]>("SELECT * FROM storage_layers WHERE diff_id = ?");
-    this.insert = db.query("INSERT OR REPLACE INTO storage_layers VALUES (?, ?, ?, ?, ?, ?)");
+    this.insert = db.query("INSERT OR REPLACE INTO storage_layers VALUES (?, ?, ?, ?, ?)");
     this.containers = new Containers(`${root}/containers`, db, this.trash, {
       init,
       dir: (diffId) => this.row(diffId) && this.dir(diffId),
@@ -389,9 +388,8 @@ export class Layers implements LayerStore {
     const place = `${this.directory}/${digestHex(diffId)}`;
     if (existsSync(place)) this.trash.discard(place);
     renameSync(temporary, place);
-    const described = result.rootDescribed ? 1 : 0;
     this.db.transaction(() => {
-      this.insert.run(diffId, result.size, result.tarSize, result.tarFrom, described, Date.now());
+      this.insert.run(diffId, result.size, result.tarSize, result.tarFrom, Date.now());
       this.durability.note("layer", diffId);
     })();
     this.leases.note(diffId);

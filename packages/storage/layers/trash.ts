@@ -9,6 +9,8 @@ import { workers } from "../archive/workers.ts";
  */
 export class Trash {
   private pending = new Set<Promise<void>>();
+  /** One at a time, and not in the way of unpacks: deleting is slow where the file system discards blocks at once. */
+  private tail: Promise<void> = Promise.resolve();
 
   constructor(private readonly directory: string) {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -37,7 +39,10 @@ export class Trash {
 
   private empty(name: string): void {
     // What cannot be deleted now (still mounted somewhere) is tried again at the next start.
-    const work = workers.run("remove", { parent: this.directory, name }).catch(() => {});
+    const work = this.tail
+      .then(() => workers.run("remove", { parent: this.directory, name }, { streams: true }))
+      .catch(() => {});
+    this.tail = work;
     this.pending.add(work);
     void work.finally(() => this.pending.delete(work));
   }
