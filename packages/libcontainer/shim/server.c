@@ -413,7 +413,7 @@ static void handle(struct connection *c, const uint8_t *frame, size_t length) {
   }
   switch (op) {
     case OP_CREATED:
-      if (p->failed)
+      if (p->failed && !p->pid) /* what failed later is told to who starts it */
         reply_error(c, sequence, p->start_error.error, p->start_error.exit_code, p->start_error.text);
       else
         reply(c, sequence, STATUS_OK, &p->pid, sizeof p->pid);
