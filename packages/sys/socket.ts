@@ -120,3 +120,11 @@ export function recvFds(fd: number, buffer: Uint8Array, flags = 0): { length: nu
   }
   return { length, fds };
 }
+
+const SIOCOUTQ = 0x5411;
+const outstanding = new Int32Array(1);
+
+/** Bytes that the peer of a unix socket has not read yet (for TCP: not acknowledged). 0 where that cannot be told. */
+export function unreadByPeer(fd: number): number {
+  return libc.ioctl(fd, SIOCOUTQ, outstanding) < 0 ? 0 : outstanding[0]!;
+}

@@ -1,8 +1,12 @@
 import { Duplex } from "node:stream";
+import { unreadByPeer } from "@gantry/sys";
 import type { Connection, RawSink } from "./connection.ts";
 
 /** Bytes of input held before the socket is told to stop reading. */
 const HIGH_WATER = 1 << 18;
+
+/** How long output waits for a client that has not read the answer's head, in milliseconds. */
+const HEAD_PATIENCE = 50;
 
 /**
  * A connection taken over from HTTP: bytes both ways, each direction closed on its own. Input is read by `read` or by
@@ -81,6 +85,19 @@ export class Hijacked implements AsyncIterable<Uint8Array> {
   /** Sends bytes; await the result, where there is one, for back-pressure. */
   write(chunk: Uint8Array): Promise<void> | undefined {
     return this.connection.write(chunk);
+  }
+
+  /**
+   * Resolves once the client has read the answer's head, or had time to. Clients exist that read the head through a buffer
+   * and the stream past it, straight from the socket (docker-py): what came in one read with the head is lost to them.
+   * Docker is too slow to meet them; we wait.
+   */
+  async headTaken(): Promise<void> {
+    const { fd } = this.connection.socket as unknown as { fd: number };
+    const end = performance.now() + HEAD_PATIENCE;
+    while (!this.gone && unreadByPeer(fd) > 0 && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
   }
 
   /** Half-closes our side. */

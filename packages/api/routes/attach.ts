@@ -19,7 +19,9 @@ export function attachRoutes(engine: Engine): Route[] {
     }),
     route("GET", "/containers/{name}/attach/ws", { query }, async (context) => {
       const container = engine.containers.get(context.params["name"] as string);
-      await attach(container, context, container.record.config.Tty === true, () => WebSocketStream.accept(context.exchange));
+      await attach(container, context, container.record.config.Tty === true, () =>
+        WebSocketStream.accept(context.exchange),
+      );
     }),
   ];
 }
@@ -38,7 +40,10 @@ async function attach(
   attaching.catch(() => {});
   const client = open();
   container.emit("attach");
-  if (logs === true) await replayLogs(container, request, tty, (bytes) => client.write(bytes), context.signal);
+  if (logs === true) {
+    await client.headTaken?.();
+    await replayLogs(container, request, tty, (bytes) => client.write(bytes), context.signal);
+  }
   const attached = await attaching.catch(() => null);
   if (attached === null || client.closed) {
     attached?.close();

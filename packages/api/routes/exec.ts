@@ -11,9 +11,9 @@ const number = Type.Optional(Type.Integer());
 /** Processes in running containers: create, start (attached or not), inspect, resize. */
 export function execRoutes(engine: Engine): Route[] {
   return [
-    route("POST", "/containers/{name}/exec", { body: ExecConfig, bodyName: "ExecCreateRequest" }, (context) => {
+    route("POST", "/containers/{name}/exec", { body: ExecConfig, bodyName: "ExecCreateRequest" }, async (context) => {
       const container = engine.containers.get(context.params["name"] as string);
-      context.json({ Id: createExec(engine, container, context.body) }, 201);
+      context.json({ Id: await createExec(engine, container, context.body) }, 201);
     }),
     route(
       "POST",
@@ -51,6 +51,7 @@ export function execRoutes(engine: Engine): Route[] {
         } catch (error) {
           // The answer has begun: the words go where the output would have gone.
           const words = Buffer.from(`${messageOf(error)}\r\n`);
+          await client.headTaken();
           client.write(raw ? words : frame(1, words));
           client.close();
           return;

@@ -6,6 +6,8 @@ export interface Client {
   readonly closed: boolean;
   read(): Promise<Uint8Array | null>;
   write(bytes: Uint8Array): Promise<void> | undefined;
+  /** Waits until output can no longer be mistaken for a part of the answer's head. */
+  headTaken?(): Promise<void>;
   close(): void;
   whenClosed(listener: () => void): void;
 }
@@ -35,8 +37,11 @@ export interface PumpOptions {
 export async function pump(client: Client, stream: AttachStream, options: PumpOptions): Promise<void> {
   client.whenClosed(() => stream.close());
   if (options.stdin) void pumpInput(client, stream, options);
+  let first = true;
   try {
     for await (const chunk of stream.output as unknown as AsyncIterable<Uint8Array>) {
+      if (first) await client.headTaken?.();
+      first = false;
       const full = client.write(options.output ? options.output(chunk) : chunk);
       if (full !== undefined) await full;
       if (client.closed) break;
