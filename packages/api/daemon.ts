@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { openBuilder } from "@gantry/builder";
 import { openDistribution } from "@gantry/distribution";
 import { applyRestartPolicies, type Engine, openDatabase, openEngine, shutdownEngine } from "@gantry/engine";
-import { installInit, openRuntime, type Runtime } from "@gantry/libcontainer";
+import { installInit, openRuntime, type Runtime, warmSeccomp } from "@gantry/libcontainer";
 import { openNetwork } from "@gantry/network";
 import { messageOf } from "@gantry/spec";
 import { closeWorkers, openStorage } from "@gantry/storage";
@@ -12,6 +12,9 @@ import { Images } from "@gantry/engine";
 import { type Listening, listenTcp, listenUnix, type TlsOptions } from "./http/index.ts";
 import { buildPull } from "./routes/build-pull.ts";
 import { apiHandler } from "./server.ts";
+
+/** Milliseconds after the start when nobody is likely to wait for us. */
+const WARM_DELAY = 50;
 
 /** A running daemon. */
 export interface Daemon {
@@ -78,6 +81,7 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
     const handler = apiHandler({ engine, images, distribution, builder, config });
     for (const host of config.hosts) listening.push(listen(host, handler, config));
     engine.later("restart policies", applyRestartPolicies(engine));
+    setTimeout(warmSeccomp, WARM_DELAY).unref();
     for (const warning of config.warnings) engine.log("warn", warning);
     engine.events.emit("daemon", "start", engine.id, { name: engine.id });
     let stopped: Promise<void> | null = null;
