@@ -2,6 +2,7 @@
 import { appendFileSync } from "node:fs";
 import { invalidParameter, messageOf } from "@gantry/spec";
 import { openCgroups } from "../cgroups/index.ts";
+import { shimBinary } from "../shim/binary.ts";
 import { last, parseArguments } from "./arguments.ts";
 import type { Context } from "./context.ts";
 import { Store } from "./store.ts";
@@ -88,6 +89,6 @@ export async function runtimeMain(words: string[], shimPath: string): Promise<nu
 }
 
 if (import.meta.main) {
-  const shimPath = process.env.GANTRY_SHIM ?? new URL("../shim/build/gantry-shim", import.meta.url).pathname;
+  const shimPath = process.env.GANTRY_SHIM ?? shimBinary;
   process.exit(await runtimeMain(process.argv.slice(2), shimPath));
 }

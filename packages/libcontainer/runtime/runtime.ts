@@ -3,6 +3,7 @@ import { conflict, invalidParameter } from "@gantry/spec";
 import { type CgroupManager, openCgroups, type PreparedCgroup } from "../cgroups/index.ts";
 import type { CreateRequest, Runtime, Task } from "../contract.ts";
 import { compilePlan } from "../plan/compile.ts";
+import { shimBinary } from "../shim/binary.ts";
 import { ControlConnection } from "./control.ts";
 import { asStartError } from "./exec.ts";
 import { type ExternalOptions, ExternalRuntime } from "./external.ts";
@@ -95,7 +96,7 @@ export class GantryRuntime implements Runtime {
 /** Opens the runtime. Throws where the shim or the cgroups are missing. */
 export function openRuntime(options: RuntimeOptions = {}): GantryRuntime {
   return new GantryRuntime({
-    shimPath: options.shimPath ?? new URL("../shim/build/gantry-shim", import.meta.url).pathname,
+    shimPath: options.shimPath ?? shimBinary,
     cgroups: options.cgroups ?? openCgroups(),
   });
 }

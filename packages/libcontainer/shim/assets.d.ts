@@ -1,0 +1,4 @@
+declare module "*/gantry-shim" {
+  const path: string;
+  export default path;
+}
