@@ -1,23 +1,19 @@
 /**
- * Pull of a ten-layer image of about 500 MB from a registry on loopback: Gantry's image service in a process of its own
- * against a real dockerd (`GANTRY_PEER_DOCKER`, its socket), in turns. Prints each run, the medians, and Gantry's peak of
+ * Pull of a ten-layer image of about 500 MB from a registry on loopback: a fresh Gantry daemon for each run against a
+ * real dockerd (`GANTRY_PEER_DOCKER`, its socket), in turns. Prints each run, the medians, and Gantry's peak of
  * resident memory.
  *
  *     bun bench/pull.ts [runs]
  */
-import { Database } from "bun:sqlite";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { DEFAULT_REGISTRY_CONFIG, openDistribution } from "@gantry/distribution";
-import { openImages } from "@gantry/engine";
-import { openStorage } from "@gantry/storage";
+import { startEngine } from "../test/harness.ts";
 import { seed, sha256, type TestImage } from "../test/registry/support/images.ts";
 import { startRegistry } from "../test/registry/support/registry.ts";
 import { makeTar, type TarMember } from "../test/registry/support/tar.ts";
 
 const LAYERS = 10;
 const LAYER_BYTES = 50_000_000;
-const SCRATCH = process.env["BENCH_DIR"] ?? "/var/tmp";
 
 /** Files of this machine, as an image would have: programs, libraries, texts. */
 function* machineFiles(): Generator<TarMember> {
@@ -88,27 +84,32 @@ function benchImage(): TestImage {
   };
 }
 
-/** In the child: one pull into an empty data root. */
-async function child(name: string): Promise<void> {
-  const root = mkdtempSync(join(SCRATCH, "gantry-bench-"));
+/** One pull by a daemon that has nothing yet, over its API: seconds, and the daemon's peak of resident memory in MB. */
+async function pullOnce(name: string): Promise<{ seconds: number; peak: number; idle: number }> {
+  const engine = await startEngine({ images: "none" });
   try {
-    const storage = openStorage({ root, db: new Database(join(root, "db"), { create: true }) });
-    const distribution = openDistribution({ storage, config: () => config });
-    const config = DEFAULT_REGISTRY_CONFIG;
-    const images = openImages({ storage, distribution, events: { emit() {} }, containersUsing: () => [] });
+    const memory = (key: string) => {
+      const status = readFileSync(`/proc/${engine.pid}/status`, "utf8");
+      return Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
+    };
+    const idle = memory("VmRSS");
     const before = performance.now();
-    await images.pull({ image: name, tag: "1" }, () => {});
+    const answer = await fetch(`http://gantry/images/create?fromImage=${name}&tag=1`, {
+      method: "POST",
+      unix: engine.socket,
+    } as RequestInit);
+    const text = await answer.text();
     const seconds = (performance.now() - before) / 1000;
-    const peak = Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) / 1024;
-    console.log(JSON.stringify({ seconds, peak }));
+    if (!text.includes("Downloaded newer image")) throw new Error(text.slice(-500));
+    return { seconds, peak: memory("VmHWM"), idle };
   } finally {
-    rmSync(root, { recursive: true, force: true });
+    await engine.close();
   }
 }
 
 const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
-async function parent(runs: number): Promise<void> {
+async function main(runs: number): Promise<void> {
   const registry = await startRegistry();
   const name = `${registry.host}/bench/layers`;
   let sizes = "";
@@ -127,14 +128,10 @@ async function parent(runs: number): Promise<void> {
   const peaks: number[] = [];
   for (let run = 0; run < runs; run++) {
     Bun.spawnSync(["sync"]);
-    const result = Bun.spawn([process.execPath, import.meta.path, "--child", name], {
-      stdout: "pipe",
-      stderr: "inherit",
-    });
-    const { seconds, peak } = JSON.parse(await new Response(result.stdout).text());
+    const { seconds, peak, idle } = await pullOnce(name);
     ours.push(seconds);
     peaks.push(peak);
-    let line = `run ${run + 1}: gantry ${seconds.toFixed(2)} s, peak ${peak.toFixed(0)} MB`;
+    let line = `run ${run + 1}: gantry ${seconds.toFixed(2)} s, peak ${peak.toFixed(0)} MB (idle ${idle.toFixed(0)})`;
     if (docker) {
       Bun.spawnSync(["sync"]);
       const before = performance.now();
@@ -154,6 +151,5 @@ async function parent(runs: number): Promise<void> {
   await registry.stop();
 }
 
-if (process.argv[2] === "--child") await child(process.argv[3]!);
-else await parent(Number(process.argv[2] ?? 3));
+await main(Number(process.argv[2] ?? 3));
 process.exit(0);

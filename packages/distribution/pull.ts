@@ -86,11 +86,15 @@ export async function pullImage(room: PullRoom, reference: Reference, options: P
   const diffIds = readDiffIds(config, image.layers);
   for (const digest of [first.descriptor.digest, manifest.descriptor.digest, image.config.digest])
     options.lease.add(digest);
+  const index = first.kind === "index" ? first : undefined;
+  // Each is synced to disk; beside the layers that costs no time.
+  const documents = new Set([config, manifest.bytes, first.bytes]);
+  const storing = Promise.all([...documents].map((bytes) => room.storage.content.put(bytes)));
+  storing.catch(() => {});
   if (!options.known?.(image.config.digest)) {
     await bringLayers(room, repositories, image.layers, diffIds, options, emit);
   }
-
-  const index = first.kind === "index" ? first : undefined;
+  await storing;
   return { digest: first.descriptor.digest, index, manifest, config };
 }
 

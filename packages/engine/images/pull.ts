@@ -99,7 +99,6 @@ async function pullOne(
 
 /** Writes the image down; from here on it is whole and can be listed. */
 async function record(room: ImageRoom, pulled: PulledImage): Promise<StoredImage> {
-  if (pulled.index) await room.storage.content.put(pulled.index.bytes);
   const { manifest } = pulled;
   return room.storage.images.create(pulled.config, { manifest: manifest.descriptor, manifestBytes: manifest.bytes });
 }
