@@ -41,6 +41,12 @@ export class Cli {
     return this.#docker;
   }
 
+  /** Makes a connection ahead of the first call. What fails in it is told by that call. */
+  warm(): void {
+    if (!this.host.startsWith("unix://")) return;
+    this.docker.warm();
+  }
+
   #connect(): Docker {
     const { tls, tlsverify } = this.globals;
     const secure = tls || tlsverify || Boolean(process.env.DOCKER_TLS_VERIFY) || Boolean(process.env.DOCKER_TLS);

@@ -1,6 +1,6 @@
-import { isatty } from "node:tty";
 import type { Command } from "./command.ts";
 import type { Flags } from "./flags.ts";
+import { terminalSize } from "./terminal/tty.ts";
 import { type Group, groups, type Node, type Tree } from "./tree.ts";
 
 /** The help of one command. */
@@ -52,7 +52,7 @@ export function optionsHelp(flags: Flags): string {
 }
 
 function terminalColumns(): number {
-  return (isatty(1) && process.stdout.columns) || 80;
+  return terminalSize()?.columns || 80;
 }
 
 /** Breaks text at spaces; a last line may be five characters longer rather than leave a short word alone. */

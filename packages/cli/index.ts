@@ -65,6 +65,8 @@ export async function main(argv0: string, argv: readonly string[]): Promise<numb
     path += ` ${word}`;
     at++;
   }
+  // The connection is made while the command's code is loaded.
+  if (!node.offline) cli.warm();
   return runCommand(cli, path, await node.load(), words.slice(at));
 }
 

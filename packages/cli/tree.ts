@@ -5,6 +5,8 @@ export interface Leaf {
   short: string;
   hidden?: boolean;
   common?: boolean;
+  /** Does not talk to the engine, or not at once: no connection is made ahead. */
+  offline?: boolean;
   load(): Promise<Command>;
 }
 
@@ -251,7 +253,9 @@ const context: Group = {
   },
 };
 
-const daemon = leaf("Run the engine in the foreground", async () => (await import("./commands/daemon.ts")).daemon);
+const daemon = leaf("Run the engine in the foreground", async () => (await import("./commands/daemon.ts")).daemon, {
+  offline: true,
+});
 const completion = leaf(
   "Print a completion script for a shell",
   async () => (await import("./commands/completion.ts")).completion,

@@ -3,6 +3,7 @@ import { ApiError, ConnectionError, connectionError, ProtocolError } from "./err
 import type { HijackedStream } from "./hijack.ts";
 import { type Endpoint, hostFromEnvironment, parseHost, type TlsOptions } from "./host.ts";
 import { HttpConnection, type HttpRequest, type HttpResponse } from "./http.ts";
+import type { Wire } from "./wire.ts";
 
 /** The newest API version that this client speaks. */
 export const API_VERSION = "1.51";
@@ -47,6 +48,7 @@ export class EngineClient {
   #version: string;
   #settled: boolean;
   #idle: HttpConnection[] = [];
+  #warming: Promise<HttpConnection | undefined>[] = [];
 
   constructor(options: ClientOptions = {}) {
     this.#options = options;
@@ -101,15 +103,28 @@ export class EngineClient {
     return response.raw;
   }
 
+  /** Opens connections ahead of the calls that will want them. A failure is left for those calls to meet. */
+  warm(count = 1): void {
+    for (let i = 0; i < count; i++) {
+      const dialing = dial(this.#endpoint).then(
+        (wire) => this.#wrap(wire),
+        () => undefined,
+      );
+      this.#warming.push(dialing);
+    }
+  }
+
   /** A stream of its own to the engine, before any HTTP. */
-  dial(): Promise<import("./wire.ts").Wire> {
+  dial(): Promise<Wire> {
     return dial(this.#endpoint);
   }
 
   /** Drops the connections that wait for further requests. */
   close(): void {
     for (const connection of this.#idle) connection.close();
+    for (const warming of this.#warming) warming.then((connection) => connection?.close());
     this.#idle = [];
+    this.#warming = [];
   }
 
   async #call(method: string, path: string, options: CallOptions, upgrade: boolean): Promise<HttpResponse> {
@@ -162,7 +177,7 @@ export class EngineClient {
 
   async #exchange(request: HttpRequest): Promise<HttpResponse> {
     for (;;) {
-      const kept = this.#idle.pop();
+      const kept = this.#idle.pop() ?? (await this.#warming.shift());
       if (kept && !kept.idle) continue;
       const connection = kept ?? (await this.#connect());
       try {
@@ -179,19 +194,23 @@ export class EngineClient {
   async #connect(): Promise<HttpConnection> {
     for (let attempt = 0; ; attempt++) {
       try {
-        const connection = new HttpConnection(await dial(this.#endpoint));
-        connection.onIdle = () => {
-          connection.unref();
-          if (this.#idle.length < 4) this.#idle.push(connection);
-          else connection.close();
-        };
-        return connection;
+        return this.#wrap(await dial(this.#endpoint));
       } catch (cause) {
         const error = cause instanceof ConnectionError ? cause : connectionError(this.host, cause);
         if (attempt === 0 && (await this.#options.onUnreachable?.(error))) continue;
         throw error;
       }
     }
+  }
+
+  #wrap(wire: Wire): HttpConnection {
+    const connection = new HttpConnection(wire);
+    connection.onIdle = () => {
+      connection.unref();
+      if (this.#idle.length < 4) this.#idle.push(connection);
+      else connection.close();
+    };
+    return connection;
   }
 
   #note(headers: Record<string, string>): void {

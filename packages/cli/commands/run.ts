@@ -39,7 +39,10 @@ export const run = defineCommand({
       }
       const size = flags.tty ? terminalSize() : undefined;
       if (size) request.HostConfig!.ConsoleSize = [size.rows, size.columns];
-      const id = await createContainer(cli, request, flags);
+      const creating = createContainer(cli, request, flags);
+      // Attach and wait need connections of their own.
+      if (!flags.detach) cli.docker.warm(2);
+      const id = await creating;
       return await runCreated(cli, id, request, {
         detachKeys: flags["detach-keys"],
         signals: flags["sig-proxy"],
