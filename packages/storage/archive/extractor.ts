@@ -103,7 +103,8 @@ export class Extractor implements TarSink {
     const { maxEntries, maxBytes } = this.options;
     if (++this.result.entries > (maxEntries ?? Number.POSITIVE_INFINITY))
       throw invalidParameter("archive: too many members");
-    this.result.bytes += entry.size;
+    // Docker counts links by the length of their targets.
+    this.result.bytes += entry.type === "symlink" ? Buffer.byteLength(entry.linkname) : entry.size;
     if (this.result.bytes > (maxBytes ?? Number.POSITIVE_INFINITY)) throw invalidParameter("archive: too large");
     if (String.fromCharCode(entry.flag) === "V") return;
     try {

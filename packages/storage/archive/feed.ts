@@ -72,25 +72,27 @@ export function ringStream(ring: RingMemory, done: Promise<unknown>): ReadableSt
 export function abortable(stream: ReadableStream<Uint8Array>, signal?: AbortSignal): ReadableStream<Uint8Array> {
   if (!signal) return stream;
   const reader = stream.getReader();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  aborted.catch(() => {});
-  const abort = () => {
-    reject(new GantryError("cancelled", "context canceled", { cause: signal.reason }));
-    void reader.cancel(signal.reason).catch(() => {});
-  };
-  if (signal.aborted) abort();
-  else signal.addEventListener("abort", abort, { once: true });
-  const end = () => signal.removeEventListener("abort", abort);
+  let abort = () => {};
   return new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        abort = () => {
+          controller.error(new GantryError("cancelled", "context canceled", { cause: signal.reason }));
+          void reader.cancel(signal.reason).catch(() => {});
+        };
+        if (signal.aborted) abort();
+        else signal.addEventListener("abort", abort, { once: true });
+      },
+      // Not Promise.race with one promise of the abort: that keeps each piece ever read until the end.
       async pull(controller) {
-        const { done, value } = await Promise.race([reader.read(), aborted]);
+        const { done, value } = await reader.read();
+        if (signal.aborted) return;
         if (!done) return controller.enqueue(value);
-        end();
+        signal.removeEventListener("abort", abort);
         controller.close();
       },
       cancel(reason) {
-        end();
+        signal.removeEventListener("abort", abort);
         return reader.cancel(reason);
       },
     },

@@ -124,7 +124,11 @@ export class Packer {
     }
     if (type !== "file") {
       const member = this.describe(dirfd, base, stat, name, type);
-      if (type === "symlink") member.linkname = readlinkAt(dirfd, base);
+      if (type === "symlink") {
+        member.linkname = readlinkAt(dirfd, base);
+        // As Docker counts a layer's size.
+        this.bytes += stat.size;
+      }
       if (type === "char" || type === "block") {
         member.devMajor = stat.rdevMajor;
         member.devMinor = stat.rdevMinor;
