@@ -14,13 +14,18 @@ import {
   unpauseContainer,
   waitContainer,
 } from "@gantry/engine";
-import { conflict, ContainerCreateRequest, invalidParameter } from "@gantry/spec";
+import { conflict, ContainerCreateRequest, GantryError, invalidParameter } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
 
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
 const number = Type.Optional(Type.Integer());
+
+/** The error with words in front. */
+function prefixed(words: string, error: unknown): unknown {
+  return error instanceof GantryError ? new GantryError(error.kind, words + error.message, { cause: error }) : error;
+}
 
 /** The life of containers: create, start, stop, wait, remove; list and inspect. */
 export function containerRoutes(engine: Engine): Route[] {
@@ -71,7 +76,11 @@ export function containerRoutes(engine: Engine): Route[] {
       context.empty();
     }),
     route("POST", "/containers/{name}/kill", { query: Type.Object({ signal: text }) }, async (context) => {
-      await killContainer(engine, get(context), context.query.signal ?? "");
+      try {
+        await killContainer(engine, get(context), context.query.signal ?? "");
+      } catch (error) {
+        throw prefixed(`cannot kill container: ${context.params["name"]}: `, error);
+      }
       context.empty();
     }),
     route("POST", "/containers/{name}/pause", {}, async (context) => {
@@ -112,7 +121,12 @@ export function containerRoutes(engine: Engine): Route[] {
       }
       if (container.removing) throw conflict(`removal of container ${container.id} is already in progress`);
       const old = container.name;
-      const name = engine.containers.reserveName(wanted, container.id);
+      let name: string;
+      try {
+        name = engine.containers.reserveName(wanted.startsWith("/") ? wanted : `/${wanted}`, container.id);
+      } catch (error) {
+        throw prefixed("Error when allocating new name: ", error);
+      }
       engine.containers.rename(container, name);
       engine.network.rename(container.id, name);
       container.emit("rename", { oldName: `/${old}` });

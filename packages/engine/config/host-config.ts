@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type ContainerConfig, type HostConfig, invalidParameter, type RestartPolicy } from "@gantry/spec";
 import { normaliseCapability } from "./capabilities.ts";
@@ -102,6 +103,9 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
   if (runtime !== "" && !knownRuntime(runtime, engine)) {
     throw invalidParameter(`unknown or invalid runtime name: ${runtime}`);
   }
+  if (host.NetworkMode === "host" && Object.keys(host.PortBindings ?? {}).length > 0) {
+    warnings.push("Published ports are discarded when using host network mode");
+  }
   for (const option of host.SecurityOpt ?? []) validateSecurityOption(option);
   for (const name of Object.keys(host.Sysctls ?? {})) validateSysctl(name, host);
   for (const limit of host.Ulimits ?? []) {
@@ -112,7 +116,6 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
       throw invalidParameter(`ulimit soft limit must be less than or equal to hard limit: ${limit.Soft} > ${limit.Hard}`);
     }
   }
-  validateLogConfig(host.LogConfig?.Type ?? "", host.LogConfig?.Config ?? {});
   for (const destination of Object.keys(host.Tmpfs ?? {})) {
     if (!destination.startsWith("/")) {
       throw invalidParameter(`invalid mount path: '${destination}' mount path must be absolute`);
@@ -193,17 +196,26 @@ export function validateResources(host: HostConfig, warnings: string[], updating
     const text = host[field] ?? "";
     if (text === "") continue;
     const asked = parseCpuset(text);
-    if (asked === null) throw invalidParameter(`Invalid value ${text} for ${field === "CpusetCpus" ? "cpuset cpus" : "cpuset mems"}`);
+    if (asked === null) throw invalidParameter(`Invalid value ${text} for ${field === "CpusetCpus" ? "cpuset cpus" : "cpuset mems"}: invalid format: ${text}`);
     if (asked.some((cpu) => cpu >= all)) {
       throw invalidParameter(`Requested ${what} are not available - requested ${text}, available: 0-${cpus - 1}`);
     }
   }
   const weight = host.BlkioWeight ?? 0;
-  if (weight !== 0 && (weight < 10 || weight > 1000)) throw invalidParameter("Range of blkio weight is from 10 to 1000");
+  if (weight !== 0 && !blkioWeightSupported()) {
+    warnings.push("Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.");
+    host.BlkioWeight = 0;
+  } else if (weight !== 0 && (weight < 10 || weight > 1000)) throw invalidParameter("Range of blkio weight is from 10 to 1000");
   if ((host.KernelMemory ?? 0) > 0) throw invalidParameter("kernel memory limit is not supported");
   if (host.OomKillDisable === true && memory === 0) {
     warnings.push("OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.");
   }
+}
+
+function blkioWeightSupported(): boolean {
+  return ["/sys/fs/cgroup/blkio/blkio.weight", "/sys/fs/cgroup/blkio/blkio.bfq.weight", "/sys/fs/cgroup/cgroup.controllers"].some(
+    (path) => existsSync(path),
+  );
 }
 
 /** "0-2,4" as numbers; null where malformed. */
@@ -308,9 +320,7 @@ export function validateLogConfig(driver: string, options: Record<string, string
   if (driver === "") return;
   const known = LOG_OPTIONS[driver];
   if (known === undefined) {
-    throw invalidParameter(
-      `logger: no log driver named '${driver}' is registered`,
-    );
+    throw invalidParameter(`error looking up logging plugin ${driver}: plugin "${driver}" not found`);
   }
   for (const [key, value] of Object.entries(options)) {
     if (!known.test(key)) throw invalidParameter(`unknown log opt '${key}' for ${driver} log driver`);

@@ -37,10 +37,10 @@ export function parseBind(text: string): MountRequest {
       source = "";
     }
   }
-  const cleaned = checkTarget(target, (message) =>
-    invalidParameter(`invalid volume specification: '${text}': ${message}`),
-  );
   const type = source.startsWith("/") ? "bind" : "volume";
+  const cleaned = checkTarget(target, (message) =>
+    invalidParameter(`invalid volume specification: '${text}': invalid mount config for type "${type}": ${message}`),
+  );
   if (type === "volume" && source !== "" && !VOLUME_NAME.test(source)) throw invalidVolumeName(source);
   const parsed = parseMode(mode ?? "", type);
   return { type, source: type === "bind" ? posix.normalize(source) : source, target: cleaned, mode: mode ?? "", driver: "", ...parsed };
@@ -50,7 +50,7 @@ function checkTarget(target: string, error: (message: string) => Error): string 
   if (target.includes("\0")) throw error("path contains a NUL byte");
   if (!target.startsWith("/")) throw error(`invalid mount path: '${target}' mount path must be absolute`);
   const cleaned = posix.normalize(target).replace(/(.)\/+$/, "$1");
-  if (cleaned === "/") throw error(`invalid mount config for type "volume": invalid specification: destination can't be '/'`);
+  if (cleaned === "/") throw error("invalid specification: destination can't be '/'");
   return cleaned;
 }
 
@@ -172,7 +172,8 @@ export function parseMounts(host: HostConfig, volumes: string[]): MountRequest[]
     checkTmpfsOptions(options);
   }
   for (const target of volumes) {
-    const cleaned = checkTarget(target, (message) => invalidParameter(`invalid volume specification: '${target}': ${message}`));
+    // Docker takes a relative path here as one from the root.
+    const cleaned = checkTarget(posix.join("/", target), (message) => invalidParameter(`invalid volume specification: '${target}': ${message}`));
     if (seen.has(cleaned)) continue;
     seen.add(cleaned);
     result.push({ type: "volume", source: "", target: cleaned, readOnly: false, mode: "", noCopy: false, propagation: "", driver: host.VolumeDriver ?? "" });
@@ -193,6 +194,6 @@ export function checkTmpfsOptions(text: string): void {
   for (const option of text.split(",")) {
     const name = option.split("=", 1)[0] as string;
     const valid = option.includes("=") ? TMPFS_VALUES.has(name) : TMPFS_FLAGS.has(option);
-    if (!valid) throw invalidParameter(`Invalid tmpfs option ${JSON.stringify(option)}`);
+    if (!valid) throw invalidParameter(`invalid tmpfs option ${JSON.stringify(option)}`);
   }
 }

@@ -9,7 +9,7 @@ import {
   notFound,
 } from "@gantry/spec";
 import { mergeImageConfig, normaliseConfig, validateContainerConfig } from "../config/container-config.ts";
-import { defaultHostConfig, validateHostConfig } from "../config/host-config.ts";
+import { defaultHostConfig, validateHostConfig, validateLogConfig } from "../config/host-config.ts";
 import { parseMounts } from "../config/mounts.ts";
 import { portKey } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";
@@ -54,6 +54,13 @@ export async function createContainer(
   defaultHostConfig(host, engine.config, engine.cgroupV2);
   resolveNamespaceSharing(engine, host, endpoints);
   normalisePorts(host);
+  validateLogConfig(host.LogConfig?.Type ?? "", host.LogConfig?.Config ?? {});
+  for (const link of host.Links ?? []) {
+    const [target = ""] = link.split(":");
+    if (engine.containers.find(target.replace(/^\//, "")) === null) {
+      throw invalidParameter(`could not get container for ${target}: No such container: ${target}`);
+    }
+  }
   parseMounts(host, Object.keys(config.Volumes ?? {}));
 
   const id = newId();
@@ -114,7 +121,9 @@ function resolveNamespaceSharing(engine: Engine, host: HostConfig, endpoints: Re
   for (const field of ["NetworkMode", "IpcMode", "PidMode"] as const) {
     const mode = host[field] ?? "";
     if (!mode.startsWith("container:")) continue;
-    const other = engine.containers.get(mode.slice(10));
+    const other = engine.containers.find(mode.slice(10));
+    // One that is not there (yet) is the start's problem.
+    if (other === null) continue;
     if (field === "IpcMode") {
       const theirs = other.record.hostConfig.IpcMode;
       if (theirs === "private" || theirs === "none") {

@@ -39,13 +39,13 @@ export async function listContainers(engine: Engine, options: ListOptions): Prom
   const { filters } = options;
   filters.allow(...KEYS);
   for (const status of filters.get("status")) {
-    if (!STATUSES.includes(status)) throw invalidParameter(`invalid filter 'status=${status}'`);
+    if (!STATUSES.includes(status)) throw invalidParameter(`invalid filter 'status=${status}': invalid value for state (${status}): must be one of ${STATUSES.join(", ")}`);
   }
   for (const health of filters.get("health")) {
-    if (!HEALTHS.includes(health)) throw invalidParameter(`invalid filter 'health=${health}'`);
+    if (!HEALTHS.includes(health)) throw invalidParameter(`invalid filter 'health=${health}': invalid value for health (${health}): must be one of none, starting, healthy, unhealthy`);
   }
   const exited = filters.get("exited").map((text) => {
-    if (!/^-?\d+$/.test(text)) throw invalidParameter(`invalid filter 'exited=${text}'`);
+    if (!/^-?\d+$/.test(text)) throw invalidParameter(`invalid filter 'exited=${text}': strconv.Atoi: parsing "${text}": invalid syntax`);
     return Number(text);
   });
   const before = boundary(engine, filters, "before");

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname as hostName } from "node:os";
 import { type AttachStream, type CreateRequest, type LogTarget, type Rootfs, StartError, type Task } from "@gantry/libcontainer";
-import { conflict, GantryError, invalidParameter, messageOf, notModified, systemError } from "@gantry/spec";
+import { conflict, GantryError, invalidParameter, messageOf, notFound, notModified, systemError } from "@gantry/spec";
 import type { PreparedSandbox } from "@gantry/network";
 import { parseLogSize } from "../config/host-config.ts";
 import type { Engine } from "../engine.ts";
@@ -189,10 +189,11 @@ function namespaces(engine: Engine, container: Container): Sharing {
   const join = (mode: string | null | undefined, type: string): string => {
     if (mode === "host") return "host";
     if (!mode?.startsWith("container:")) return "new";
-    const other = engine.containers.get(mode.slice(10));
-    if (!other.running) {
-      throw conflict(`cannot join ${type} of a non running container: ${other.id}`.replace("network of", "network namespace of"));
-    }
+    const name = mode.slice(10);
+    const other = engine.containers.find(name);
+    const what = type === "network" ? "network namespace" : type === "ipc" ? "IPC namespace" : "PID namespace";
+    if (other === null) throw notFound(`joining ${what} of container: No such container: ${name}`);
+    if (!other.running) throw conflict(`cannot join ${what} of a non running container: container ${other.name} is ${other.state.status}`);
     return `/proc/${other.state.pid}/ns/${type === "network" ? "net" : type}`;
   };
   return {
@@ -272,7 +273,7 @@ function logAttributes(
 /** Docker's status, exit code and words for a start that failed. */
 function translate(error: unknown): { exitCode: number; error: GantryError } {
   if (error instanceof StartError) {
-    const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: runtime create failed: unable to start container process: ${error.message}: unknown`;
+    const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: runtime create failed: unable to start container process: error during container init: ${error.message}`;
     const exitCode = error.exitCode === 125 ? 128 : error.exitCode;
     return {
       exitCode,
@@ -283,7 +284,7 @@ function translate(error: unknown): { exitCode: number; error: GantryError } {
   return {
     exitCode: 128,
     error: systemError(
-      `failed to create task for container: failed to create shim task: OCI runtime create failed: ${messageOf(error)}: unknown`,
+      `failed to create task for container: failed to create shim task: OCI runtime create failed: ${messageOf(error)}`,
       error,
     ),
   };

@@ -93,7 +93,7 @@ export async function killContainer(_engine: Engine, container: Container, signa
   const signal = parseSignal(signalText || "SIGKILL");
   const { task, state, exited } = container;
   if (task === null || !container.running) {
-    throw conflict(`cannot kill container: ${container.id}: container ${container.id} is not running`);
+    throw conflict(`container ${container.id} is not running`);
   }
   if (signal === 9 || signal === parseSignal(container.record.config.StopSignal || "SIGTERM")) {
     state.manuallyStopped = true;
@@ -105,7 +105,7 @@ export async function killContainer(_engine: Engine, container: Container, signa
   try {
     await task.kill(signal);
   } catch (error) {
-    throw conflict(`cannot kill container: ${container.id}: ${messageOf(error)}`);
+    throw conflict(messageOf(error));
   }
   container.emit("kill", { signal: String(signal) });
   // Docker answers a SIGKILL once the container is gone.
@@ -116,7 +116,7 @@ export async function pauseContainer(_engine: Engine, container: Container): Pro
   await container.lock.run(async () => {
     const { task, state } = container;
     if (task === null || !container.running) throw conflict(`container ${container.id} is not running`);
-    if (state.status === "paused") throw conflict(`container ${container.id} is already paused`);
+    if (state.status === "paused") throw conflict(`Container ${container.id} is already paused`);
     await task.pause();
     state.status = "paused";
     container.saveState();

@@ -27,17 +27,18 @@ function requireRunning(container: Container): void {
     throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
   }
   if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);
-  if (container.paused) throw conflict(`container ${container.id} is paused, unpause the container before exec`);
+  if (container.paused) throw conflict(`Container ${container.name} is paused, unpause the container before exec`);
 }
 
 /** Registers a process to be run in a running container. */
-export function createExec(engine: Engine, container: Container, config: ExecConfig): string {
+export async function createExec(engine: Engine, container: Container, config: ExecConfig): Promise<string> {
   if ((config.Cmd?.length ?? 0) === 0) throw invalidParameter("No exec command specified");
   if (config.DetachKeys) parseDetachKeys(config.DetachKeys);
   for (const text of [...(config.Cmd ?? []), ...(config.Env ?? [])]) {
     if (text.includes("\0")) throw invalidParameter("invalid argument: it contains a NUL byte");
   }
   requireRunning(container);
+  if (config.User) resolveUser(await userDatabase(engine, container), config.User, []);
   const id = newId();
   engine.execs.add({
     id,
@@ -80,7 +81,7 @@ async function execProcess(engine: Engine, exec: Exec): Promise<OciProcess> {
   const base = containerEnv({ ...record.config, Tty: config.Tty === true }, record.config.Hostname ?? "", home);
   const limits = rlimits(host, engine.config);
   if (config.WorkingDir && !config.WorkingDir.startsWith("/")) {
-    throw invalidParameter(`cwd must be an absolute path: ${config.WorkingDir}`);
+    throw invalidParameter("OCI runtime exec failed: exec failed: Cwd must be an absolute path");
   }
   return {
     terminal: config.Tty === true,
@@ -135,16 +136,16 @@ export async function startExec(
     );
   } catch (error) {
     stream?.close();
-    engine.execs.ended(exec, error instanceof StartError && error.exitCode !== 125 ? error.exitCode : 126);
+    engine.execs.ended(exec, error instanceof StartError && error.exitCode !== 125 ? error.exitCode : 128);
     if (error instanceof StartError) {
       throw new GantryError(
         error.exitCode === 125 ? "system" : "invalidParameter",
-        `OCI runtime exec failed: exec failed: unable to start container process: ${error.message}: unknown`,
+        `OCI runtime exec failed: exec failed: unable to start container process: ${error.message}`,
         { cause: error },
       );
     }
     if (error instanceof GantryError) throw error;
-    throw systemError(`OCI runtime exec failed: exec failed: ${messageOf(error)}: unknown`, error);
+    throw systemError(`OCI runtime exec failed: exec failed: ${messageOf(error)}`, error);
   }
 }
 

@@ -46,8 +46,8 @@ export async function connectNetwork(
   containerName: string,
   settings: EndpointSettings,
 ): Promise<void> {
-  const network = engine.network.resolve(networkName);
   const container = engine.containers.get(containerName);
+  const network = engine.network.resolve(networkName);
   const mode = container.record.hostConfig.NetworkMode ?? "";
   if (mode === "host" || network.Name === "host") {
     throw invalidParameter("cannot connect container to host network - container must be created in host network mode");

@@ -102,7 +102,7 @@ export function resolveUser(database: UserDatabase, spec: string, groupAdd: stri
   }
   for (const name of groupAdd) {
     const group = findGroup(database, name);
-    if (group === null) throw invalidParameter(`Unable to find group ${name}: no matching entries in group file`);
+    if (group === null) throw invalidParameter(`unable to find group ${name}: no matching entries in group file`);
     additional.add(group);
   }
   // Docker puts the primary group among the additional ones too (CVE-2022-36109).

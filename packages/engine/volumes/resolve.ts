@@ -40,7 +40,9 @@ function volumesFrom(engine: Engine, text: string): ContainerMount[] {
   if (!name || more !== undefined || !["rw", "ro", "z", "Z", "", "nocopy"].includes(mode)) {
     throw invalidParameter(`invalid volumes-from specification: ${text}`);
   }
-  const other = engine.containers.get(name);
+  const other = engine.containers.find(name);
+  // Not 404: the client would take that for a missing image.
+  if (other === null) throw invalidParameter(`No such container: ${name}`);
   return other.record.mounts.map((mount) => {
     const { anonymous: _, ...rest } = mount;
     return { ...rest, rw: mode === "ro" ? false : mount.rw, mode: mount.type === "volume" ? mode : mount.mode };

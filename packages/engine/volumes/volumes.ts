@@ -38,7 +38,7 @@ export async function createVolume(engine: Engine, request: VolumeCreate): Promi
     throw notFound(`create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`);
   }
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name) || name.length > 255) throw invalidVolumeName(name);
-  checkOptions(request.DriverOpts ?? {});
+  checkOptions(name, request.DriverOpts ?? {});
   const existing = engine.storage.volumes.get(name);
   if (existing !== null) {
     const wanted = request.DriverOpts ?? {};
@@ -53,14 +53,14 @@ export async function createVolume(engine: Engine, request: VolumeCreate): Promi
 }
 
 /** The local driver's options: what mount(2) needs. */
-function checkOptions(options: Record<string, string>): void {
+function checkOptions(name: string, options: Record<string, string>): void {
   for (const key of Object.keys(options)) {
-    if (!["type", "o", "device", "size"].includes(key)) throw invalidParameter(`create: invalid option: "${key}"`);
+    if (!["type", "o", "device", "size"].includes(key)) throw invalidParameter(`create ${name}: invalid option: "${key}"`);
   }
   const { type, device, o } = options;
-  if (type !== undefined && device === undefined) throw invalidParameter('create: missing required option: "device"');
+  if (type !== undefined && device === undefined) throw invalidParameter(`create ${name}: missing required option: "device"`);
   if (device !== undefined && type === undefined && !o?.split(",").some((word) => word === "bind" || word === "rbind")) {
-    throw invalidParameter('create: missing required option: "type"');
+    throw invalidParameter(`create ${name}: missing required option: "type"`);
   }
 }
 
