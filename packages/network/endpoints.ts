@@ -84,6 +84,9 @@ export class Endpoints {
       const { mac } = endpoint;
       if (network.ipv4) endpoint.ipv4 = await ipam.allocate(network, 4, settings.IPAMConfig?.IPv4Address ?? "", mac);
       if (network.ipv6) endpoint.ipv6 = await ipam.allocate(network, 6, settings.IPAMConfig?.IPv6Address ?? "", mac);
+      const addresses = [endpoint.ipv4, endpoint.ipv6].filter((address) => address !== "");
+      const asked = settings.IPAMConfig?.IPv4Address || settings.IPAMConfig?.IPv6Address;
+      endpoint.announce = Boolean(asked) || addresses.some((address) => !ipam.isFresh(network, address));
       if (!network.internal) {
         endpoint.gateway4 = gatewayOf(network, endpoint.ipv4);
         endpoint.gateway6 = gatewayOf(network, endpoint.ipv6);

@@ -171,7 +171,7 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     expect(tracked(world.host)).toContain("sport=53 ");
     await net.publish("box", {}, { "53/udp": [{ HostPort: "5300" }] });
     expect(reach(outside, "10.209.0.1", 5300, dns)).toBeNull();
-    await Bun.sleep(120);
+    await Bun.sleep(400);
     expect(tracked(world.host)).not.toContain("sport=53 ");
     expect(net.ports("box")).toEqual({
       "80/tcp": [
@@ -180,6 +180,17 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
       ],
     });
     await expect(net.publish("box", {}, { "81/tcp": [] })).rejects.toThrow("not published");
+  });
+
+  test("a released container's connections are forgotten where its ports were used", async () => {
+    const box = await start("box", { portBindings: { "53/udp": [{ HostPort: "5300" }] } });
+    const dns = serve(box.fd, "udp", "0.0.0.0", 53);
+    expect(reach(outside, "10.209.0.1", 5300, dns)).toBe("10.209.0.2");
+    const address = net.endpoints("box")["bridge"]!.IPAddress!;
+    expect(tracked(world.host)).toContain(`src=${address} dst=10.209.0.2 sport=53`);
+    await net.release("box");
+    await Bun.sleep(400);
+    expect(tracked(world.host)).not.toContain(`src=${address} dst=10.209.0.2 sport=53`);
   });
 
   test("a failing start leaves nothing behind", async () => {

@@ -1,4 +1,4 @@
-import type { EndpointSettings, IPAMPool, PortBinding } from "@gantry/spec";
+import type { EndpointSettings, IPAMPool } from "@gantry/spec";
 
 /** A network as it is kept on disk. */
 export interface NetworkRecord {
@@ -42,6 +42,8 @@ export interface Endpoint {
   gateway6: string;
   linkLocal: string[];
   gwPriority: number;
+  /** Somebody else may have had the address lately: neighbours are to be told. */
+  announce?: boolean;
   /** As the user gave them, for inspect. */
   settings: EndpointSettings;
   /** Inside, "eth0"; empty until plumbed. */
@@ -76,7 +78,6 @@ export interface Sandbox {
   endpoints: Endpoint[];
   ports: PublishedPort[];
   exposed: string[];
-  bindings: Record<string, PortBinding[]>;
   dns: string[];
   dnsSearch: string[];
   dnsOptions: string[];

@@ -42,7 +42,6 @@ export class Sandboxes {
         const bindings = request.publishAll
           ? this.parts.publisher.withExposed(request.portBindings, request.exposedPorts)
           : request.portBindings;
-        sandbox.bindings = bindings;
         sandbox.ports = this.parts.publisher.allocate(sandbox, bindings);
       }
       this.parts.store.saveSandbox(sandbox);
@@ -373,7 +372,6 @@ function newSandbox(request: SandboxRequest, networks: Networks): Sandbox {
     endpoints: [],
     ports: [],
     exposed: request.exposedPorts,
-    bindings: {},
     dns: request.dns,
     dnsSearch: request.dnsSearch,
     dnsOptions: request.dnsOptions,

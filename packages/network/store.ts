@@ -10,9 +10,10 @@ export class NetworkStore {
   private readonly putNote: Statement;
 
   constructor(private readonly db: Database) {
-    db.run("CREATE TABLE IF NOT EXISTS networks (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID");
-    db.run("CREATE TABLE IF NOT EXISTS sandboxes (container TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID");
-    db.run("CREATE TABLE IF NOT EXISTS network_notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
+    // With rowids: else a record of megabytes (20,000 ports) would be read whenever a neighbour's key is compared with its own.
+    db.run("CREATE TABLE IF NOT EXISTS networks (id TEXT PRIMARY KEY, record TEXT NOT NULL)");
+    db.run("CREATE TABLE IF NOT EXISTS sandboxes (container TEXT PRIMARY KEY, record TEXT NOT NULL)");
+    db.run("CREATE TABLE IF NOT EXISTS network_notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)");
     this.putNetworkRow = db.prepare("INSERT OR REPLACE INTO networks (id, record) VALUES (?, ?)");
     this.putSandboxRow = db.prepare("INSERT OR REPLACE INTO sandboxes (container, record) VALUES (?, ?)");
     this.dropNetworkRow = db.prepare("DELETE FROM networks WHERE id = ?");

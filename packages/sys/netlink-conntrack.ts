@@ -19,8 +19,8 @@ const DATAGRAMS_AT_ONCE = 8;
 export type ConntrackMatch = { to: string } | { protocol: number; port: number; family: 4 | 6 };
 
 /**
- * Forgets tracked connections of this thread's namespace, as `conntrack -D` does, without holding the thread up: a large table is read in
- * parts. Returns how many there were.
+ * Forgets tracked connections of this thread's namespace, as `conntrack -D` does, without holding the thread up: even an empty table takes the
+ * kernel milliseconds to walk through, since it walks through the buckets. Returns how many there were.
  */
 export async function deleteConntrack(match: ConntrackMatch): Promise<number> {
   const address = "to" in match ? parseIp(match.to) : null;
@@ -30,7 +30,7 @@ export async function deleteConntrack(match: ConntrackMatch): Promise<number> {
   const socket = NetlinkSocket.open(NETLINK.NETFILTER);
   try {
     const found: Uint8Array[] = [];
-    await socket.dumpInParts(query(match, address, family), DATAGRAMS_AT_ONCE, (message) => {
+    await socket.dumpElsewhere(query(match, address, family), DATAGRAMS_AT_ONCE, (message) => {
       const original = matching(message, match, address);
       if (original !== null) found.push(original);
     });

@@ -134,9 +134,13 @@ export class NetlinkSocket {
     }
   }
 
-  /** As `dump`, letting the event loop run after every `datagrams` received. Nothing else may use the socket meanwhile. */
-  async dumpInParts(batch: NetlinkBatch, datagrams: number, each: (message: NetlinkMessage) => void): Promise<void> {
-    const seq = this.sendBatch(batch);
+  /**
+   * As `dump`, for tables that the kernel takes long to walk through: the walk is done on another thread, and the event loop runs
+   * after every `datagrams` of a long answer. Nothing else may use the socket meanwhile.
+   */
+  async dumpElsewhere(batch: NetlinkBatch, datagrams: number, each: (message: NetlinkMessage) => void): Promise<void> {
+    const seq = this.takeSequence(batch);
+    await sendElsewhere(this.fd, batch.finish(seq));
     for (let count = 1; ; count++) {
       const received = this.receive();
       if (received === null) return;

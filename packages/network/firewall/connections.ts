@@ -1,7 +1,7 @@
 import { type ConntrackMatch, deleteConntrack } from "@gantry/sys";
 
-/** Soon enough that nobody notices, late enough to be off the way of whoever waits for an answer. */
-const DELAY_MS = 50;
+/** Soon enough that nobody notices, late enough to gather what belongs together: a sweep takes a thread some milliseconds. */
+const DELAY_MS = 200;
 
 /**
  * Makes the kernel forget connections whose translation is no longer true: else a UDP client that keeps sending would keep reaching

@@ -13,6 +13,8 @@ export class Firewall {
   private elements: NftElements | undefined;
   private readonly networks = new Map<string, FirewallNetwork>();
   private readonly ports = new Map<string, SetElement>();
+  /** Ports that were already there when the table was last written anew, and whose counters began again. */
+  private recounted = new Set<string>();
   private guard = false;
   /** Nothing goes to the kernel before the first `rebuild`, so that a restart replaces the table in one step. */
   private written = false;
@@ -39,6 +41,7 @@ export class Firewall {
     this.run(skeleton(this.table, this.guard) + elementCommands("add", this.table, networks));
     try {
       this.raw().change([...this.ports.values()], []);
+      this.recounted = new Set(this.ports.keys());
       this.identity = this.raw().identity();
     } catch (error) {
       throw firewallError(error);
@@ -88,9 +91,24 @@ export class Firewall {
     for (const port of ports) this.ports.set(elementKey(port), port);
   }
 
+  /** Whether connections may have been made through these port elements. */
+  wereUsed(elements: SetElement[]): boolean {
+    const counting = elements.filter((element) => element.set.startsWith("dnat"));
+    if (!this.written || counting.length === 0) return false;
+    if (counting.length > 1000 || counting.some((element) => this.recounted.has(elementKey(element)))) return true;
+    try {
+      return this.raw().packets(counting) > 0;
+    } catch {
+      return true;
+    }
+  }
+
   /** Adds and removes port elements in one transaction. */
   changePorts(add: SetElement[], remove: SetElement[]): void {
-    const gone = remove.filter((element) => this.ports.delete(elementKey(element)));
+    const gone = remove.filter((element) => {
+      this.recounted.delete(elementKey(element));
+      return this.ports.delete(elementKey(element));
+    });
     for (const element of add) this.ports.set(elementKey(element), element);
     if (this.written && add.length + gone.length > 0) this.orRebuild(() => this.raw().change(add, gone));
   }

@@ -20,7 +20,8 @@ export interface FirewallNetwork {
 
 /**
  * The fixed part of the table: chains whose rules only look things up, and the empty sets and maps they look in. Networks
- * and ports are elements; their number costs a packet nothing.
+ * and ports are elements; their number costs a packet nothing. A port's element counts the connections that took it (a nat rule sees
+ * only the first packet of each), so that a port nobody used can go without a look at the connection table.
  *
  * An `accept` of ours ends only our own chains: a `drop` in another table stands, whatever its priority. Hence nothing
  * here tries to let through what others drop (see `beside.ts` for Docker's and ufw's forward policy).
@@ -32,10 +33,10 @@ export function skeleton(table: string, guard: boolean): string {
   return `table inet ${table}
 delete table inet ${table}
 table inet ${table} {
-  map dnat4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
-  map dnat4_any { type inet_proto . inet_service : ipv4_addr . inet_service; }
-  map dnat6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
-  map dnat6_any { type inet_proto . inet_service : ipv6_addr . inet_service; }
+  map dnat4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; counter; }
+  map dnat4_any { type inet_proto . inet_service : ipv4_addr . inet_service; counter; }
+  map dnat6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; counter; }
+  map dnat6_any { type inet_proto . inet_service : ipv6_addr . inet_service; counter; }
   map proxy6 { type ipv6_addr . inet_proto . inet_service : inet_service; }
   map proxy6_any { type inet_proto . inet_service : inet_service; }
   set open4 { type ipv4_addr . inet_proto . inet_service; }

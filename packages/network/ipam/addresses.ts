@@ -1,12 +1,17 @@
 import { forbidden, systemError } from "@gantry/spec";
 import { type Cidr, contains, formatAddress, last, parseAddress } from "./cidr.ts";
 
+/** Longer than a neighbour's entry stays reachable unasked (30 s on average, 45 at most). */
+const REMEMBERED_MS = 120_000;
+
 /**
  * The addresses of one subnet. Free ones are given out in ascending order from behind the one given last, as Docker does,
  * so that an address comes back into use as late as possible.
  */
 export class AddressSet {
-  private readonly used = new Map<bigint, number>();
+  private readonly used = new Set<bigint>();
+  /** When addresses were given back, in milliseconds of the monotonic clock. */
+  private readonly freed = new Map<bigint, number>();
   private cursor: bigint;
 
   /** `range` is where unasked-for addresses come from; the whole subnet where it is left out. */
@@ -35,13 +40,13 @@ export class AddressSet {
       throw forbidden(`no configured subnet or ip-range contain the IP address ${text}`);
     }
     if (this.used.has(address.value)) throw forbidden("Address already in use");
-    this.used.set(address.value, 1);
+    this.used.add(address.value);
   }
 
   /** As `take`, for addresses that several may claim (auxiliary ones, the gateway after a restart). Never throws for a taken one. */
   reserve(text: string): void {
     const address = parseAddress(text);
-    if (address !== null && contains(this.subnet, address)) this.used.set(address.value, 1);
+    if (address !== null && contains(this.subnet, address)) this.used.add(address.value);
   }
 
   /** Moves the point that the search starts behind, after a restart. */
@@ -58,7 +63,7 @@ export class AddressSet {
     // At most one step more than there are addresses in use finds a free one.
     for (let steps = 0n; steps < count && steps <= BigInt(this.used.size); steps++) {
       if (!this.used.has(value)) {
-        this.used.set(value, 1);
+        this.used.add(value);
         this.cursor = value;
         return formatAddress(this.subnet.family, value);
       }
@@ -70,7 +75,21 @@ export class AddressSet {
   free(text: string): void {
     const address = parseAddress(text);
     if (address === null || address.family !== this.subnet.family) throw systemError(`not an address: ${text}`);
-    this.used.delete(address.value);
+    if (!this.used.delete(address.value)) return;
+    const now = performance.now();
+    // In the order of time, so the oldest come first.
+    for (const [value, when] of this.freed) {
+      if (now - when < REMEMBERED_MS) break;
+      this.freed.delete(value);
+    }
+    this.freed.delete(address.value);
+    this.freed.set(address.value, now);
+  }
+
+  /** Whether neighbours may still know another MAC for the address. */
+  isFresh(text: string): boolean {
+    const when = this.freed.get(parseAddress(text)?.value ?? -1n);
+    return when === undefined || performance.now() - when >= REMEMBERED_MS;
   }
 
   /** The network's own address and IPv4's broadcast address belong to nobody; point-to-point blocks have neither. */

@@ -11,6 +11,8 @@ export interface IpamDriver {
   close(network: NetworkRecord): void | Promise<void>;
   /** The wanted address, or the next free one; "" where the network has no subnet of the family. Throws GantryError. */
   allocate(network: NetworkRecord, family: 4 | 6, wanted: string, mac: string): string | Promise<string>;
+  /** Whether nobody else had the address lately; a false one is announced to the neighbours. */
+  isFresh(network: NetworkRecord, cidr: string): boolean;
   /** An endpoint held this address before a restart. */
   adopt(network: NetworkRecord, cidr: string): void;
   release(network: NetworkRecord, cidr: string): void | Promise<void>;
@@ -24,6 +26,7 @@ export const nullIpam: IpamDriver = {
   open() {},
   close() {},
   allocate: () => "",
+  isFresh: () => true,
   adopt() {},
   release() {},
 };

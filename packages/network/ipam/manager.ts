@@ -76,6 +76,10 @@ export class AddressManager implements IpamDriver {
     );
   }
 
+  isFresh(network: NetworkRecord, cidr: string): boolean {
+    return (this.sets.get(network.id) ?? []).every((set) => set.isFresh(bare(cidr)));
+  }
+
   /** Takes an address in that an endpoint held before a restart. */
   adopt(network: NetworkRecord, cidr: string): void {
     for (const set of this.sets.get(network.id) ?? []) {

@@ -58,6 +58,10 @@ export class RemoteIpam implements IpamDriver {
     return "";
   }
 
+  isFresh(): boolean {
+    return false;
+  }
+
   adopt(): void {}
 
   async release(network: NetworkRecord, cidr: string): Promise<void> {

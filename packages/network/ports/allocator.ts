@@ -11,7 +11,7 @@ import { bindPort } from "./probe.ts";
  *
  * A port is asked for by really binding it, and while there are few enough the socket is kept: then a process of the host
  * that wants a published port is told "address in use" instead of starting up and never hearing anything. It costs a
- * descriptor each (two for a port of both families), so beyond `HELD_AT_MOST` ports are only tried and let go; the
+ * descriptor each, so beyond `HELD_AT_MOST` ports are only tried and let go; the
  * firewall, not the socket, is what serves them in either case.
  */
 const HELD_AT_MOST = 4096;
@@ -51,11 +51,15 @@ export class PortAllocator {
 
   /** Takes ports back in that a container held before the daemon's restart. */
   adopt(ports: PublishedPort[]): void {
+    const six = new Set(ports.filter((port) => port.hostIp === "::").map(portKey));
     for (const port of ports) {
+      const shared = port.hostIp === "::" && this.held.has(holdKey({ ...port, hostIp: "0.0.0.0" }));
       this.mark(port);
-      if (this.held.size >= HELD_AT_MOST) continue;
+      if (shared || this.held.size >= HELD_AT_MOST) continue;
+      const both = port.hostIp === "0.0.0.0" && six.has(portKey(port));
       try {
-        this.keep(port, bindPort(port.protocol, port.hostIp, port.hostPort));
+        const fd = bindPort(port.protocol, both ? "*" : port.hostIp, port.hostPort);
+        if (fd >= 0) this.held.set(holdKey(port), fd);
       } catch {
         // Another process took it meanwhile. The firewall still leads it to the container.
       }
@@ -64,7 +68,7 @@ export class PortAllocator {
 
   release(ports: PublishedPort[]): void {
     for (const port of ports) {
-      const key = `${port.protocol}/${port.hostPort}`;
+      const key = portKey(port);
       const rest = (this.taken.get(key) ?? []).filter((ip) => ip !== port.hostIp);
       if (rest.length === 0) this.taken.delete(key);
       else this.taken.set(key, rest);
@@ -113,37 +117,51 @@ export class PortAllocator {
 
   private takeAll(wishes: PortWish[], port: number, target: (wish: PortWish) => string): PublishedPort[] {
     const out: PublishedPort[] = [];
-    try {
-      for (const wish of wishes) {
-        const it = { protocol: wish.protocol, containerPort: wish.containerPort, hostIp: wish.hostIp, hostPort: port };
-        if (this.conflicts(it)) {
-          throw systemError(`Bind for ${show(it.hostIp)}:${port} failed: port is already allocated`);
-        }
-        let fd: number;
-        try {
-          fd = bindPort(it.protocol, it.hostIp, port);
-        } catch (error) {
-          // A host without IPv6 has no use for that half of an unspecific binding.
-          if (wishes.length > 1 && it.hostIp === "::" && isErrno(error, "EADDRNOTAVAIL")) continue;
-          const reason = errnoMessage((error as SysError).errno);
-          throw systemError(
-            `failed to bind host port for ${show(it.hostIp)}:${port}:${target(wish)}: ${reason}`,
-            error,
-          );
-        }
-        this.mark(it);
-        this.keep(it, fd);
-        out.push(it);
-      }
-      return out;
-    } catch (error) {
-      this.release(out);
-      throw error;
+    for (const wish of wishes) {
+      const it = { protocol: wish.protocol, containerPort: wish.containerPort, hostIp: wish.hostIp, hostPort: port };
+      if (this.conflicts(it))
+        throw systemError(`Bind for ${show(it.hostIp)}:${port} failed: port is already allocated`);
+      out.push(it);
     }
+    const fds = this.bindAll(out, wishes, target);
+    out.forEach((it, i) => {
+      this.mark(it);
+      const fd = fds[i] ?? -1;
+      if (fd < 0) return;
+      if (this.held.size >= HELD_AT_MOST) close(fd);
+      else this.held.set(holdKey(it), fd);
+    });
+    return out;
+  }
+
+  /** Binds all addresses of one port, both unspecific ones with one socket. Returns descriptors in the order of `ports`. */
+  private bindAll(ports: PublishedPort[], wishes: PortWish[], target: (wish: PortWish) => string): number[] {
+    const [one, two] = ports;
+    if (two !== undefined && one!.hostIp === "0.0.0.0" && two.hostIp === "::") {
+      try {
+        const fd = bindPort(one!.protocol, "*", one!.hostPort);
+        if (fd >= 0) return [fd];
+      } catch {
+        // Each alone then, which says whose fault it is.
+      }
+    }
+    const fds: number[] = [];
+    for (let i = 0; i < ports.length; i++) {
+      const it = ports[i]!;
+      try {
+        fds.push(bindPort(it.protocol, it.hostIp, it.hostPort));
+      } catch (error) {
+        for (const fd of fds) if (fd >= 0) close(fd);
+        const reason = errnoMessage((error as SysError).errno);
+        const where = `${show(it.hostIp)}:${it.hostPort}:${target(wishes[i]!)}`;
+        throw systemError(`failed to bind host port for ${where}: ${reason}`, error);
+      }
+    }
+    return fds;
   }
 
   private conflicts(port: PublishedPort): boolean {
-    const others = this.taken.get(`${port.protocol}/${port.hostPort}`);
+    const others = this.taken.get(portKey(port));
     if (others === undefined) return false;
     const mine = parseAddress(port.hostIp)!;
     return others.some((ip) => {
@@ -153,19 +171,14 @@ export class PortAllocator {
   }
 
   private mark(port: PublishedPort): void {
-    const key = `${port.protocol}/${port.hostPort}`;
+    const key = portKey(port);
     const list = this.taken.get(key);
     if (list === undefined) this.taken.set(key, [port.hostIp]);
     else list.push(port.hostIp);
   }
-
-  private keep(port: PublishedPort, fd: number): void {
-    if (fd < 0) return;
-    if (this.held.size >= HELD_AT_MOST) close(fd);
-    else this.held.set(holdKey(port), fd);
-  }
 }
 
+const portKey = (port: PublishedPort) => `${port.protocol}/${port.hostPort}`;
 const holdKey = (port: PublishedPort) => `${port.protocol}/${port.hostIp}/${port.hostPort}`;
 
 /** An address as it stands before a colon. */

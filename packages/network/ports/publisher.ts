@@ -3,7 +3,7 @@ import { conflict, type PortBinding, systemError } from "@gantry/spec";
 import type { ConntrackMatch, SetElement } from "@gantry/sys";
 import { gatewayMode, hostBinding } from "../drivers/bridge.ts";
 import type { ConnectionSweeper } from "../firewall/connections.ts";
-import { openElement, portElement } from "../firewall/elements.ts";
+import { elementKey, openElement, portElement } from "../firewall/elements.ts";
 import type { Firewall } from "../firewall/firewall.ts";
 import { chooseGateways } from "../gateways.ts";
 import { bare, type Endpoint, type Protocol, type PublishedPort, type Sandbox } from "../model.ts";
@@ -63,17 +63,14 @@ export class Publisher {
     const present = this.elements.get(sandbox.containerId) ?? [];
     if (wanted.length > 0) this.elements.set(sandbox.containerId, wanted);
     else this.elements.delete(sandbox.containerId);
-    const same = (a: SetElement, b: SetElement) =>
-      a.set === b.set && Buffer.compare(a.key, b.key) === 0 && String(a.data) === String(b.data);
     // Senders from before the port was published are remembered as the host's own guests.
-    if (present.length === 0) this.connections.later(sandbox.ports.filter((port) => port.protocol === "udp").map(flow));
-    if (present.length === 0) this.firewall.changePorts(wanted, []);
-    else {
-      this.firewall.changePorts(
-        wanted.filter((one) => !present.some((other) => same(one, other))),
-        present.filter((one) => !wanted.some((other) => same(one, other))),
-      );
+    if (present.length === 0) {
+      this.connections.later(sandbox.ports.filter((port) => port.protocol === "udp").map(flow));
+      return this.firewall.changePorts(wanted, []);
     }
+    const before = new Map(present.map((one) => [identity(one), one]));
+    const add = wanted.filter((one) => !before.delete(identity(one)));
+    this.firewall.changePorts(add, [...before.values()]);
   }
 
   /** As `apply` without writing, for the rebuild that follows. */
@@ -88,11 +85,12 @@ export class Publisher {
     const present = this.elements.get(sandbox.containerId) ?? [];
     this.elements.delete(sandbox.containerId);
     for (const port of sandbox.ports) this.relayed.delete(`${port.protocol}/${port.hostIp}/${port.hostPort}`);
+    const used = this.firewall.wereUsed(present);
     try {
       this.firewall.changePorts([], present);
     } finally {
       this.allocator.release(sandbox.ports);
-      if (sandbox.ports.length > 0) {
+      if (used) {
         const addresses = sandbox.endpoints.flatMap((endpoint) => [endpoint.ipv4, endpoint.ipv6]);
         this.connections.later(addresses.filter((address) => address !== "").map((address) => ({ to: bare(address) })));
       }
@@ -195,3 +193,6 @@ const NUMBER = { tcp: 6, udp: 17, sctp: 132 };
 function flow(port: PublishedPort): ConntrackMatch {
   return { protocol: NUMBER[port.protocol], port: port.hostPort, family: port.hostIp.includes(":") ? 6 : 4 };
 }
+
+/** Tells elements apart by what they are and what they lead to. */
+const identity = (element: SetElement) => `${elementKey(element)}=${element.data}`;
