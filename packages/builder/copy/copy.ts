@@ -8,7 +8,7 @@ import type { CopyOp } from "../plan/vertex.ts";
 import { UNNAMED } from "../remote/http.ts";
 import { followInRoot, openDirectory, splitPath } from "../tree/follow.ts";
 import type { Pacer } from "../tree/pacer.ts";
-import { copyFailed, type Selected, selectSources, sumSelected } from "../tree/select.ts";
+import { copyFailed, type Selected, type SourceSum, selectSources, sumSelected } from "../tree/select.ts";
 import { type SourceTree, statPath } from "../tree/source-tree.ts";
 import { joinSums } from "../tree/sum.ts";
 import { isArchive } from "./archive.ts";
@@ -31,7 +31,10 @@ export interface CopyInput {
 /** What is copied, with the checksum text that goes in the history and, with the op, makes the cache key. */
 export interface CopyPlan {
   inputs: CopyInput[];
+  /** For the history. */
   hash: string;
+  /** For the cache. */
+  keys: string[];
   exclude: PatternMatcher;
 }
 
@@ -39,7 +42,7 @@ export interface CopyPlan {
 export async function planCopy(op: CopyOp, treeOf: (input: number) => SourceTree, pacer: Pacer): Promise<CopyPlan> {
   const exclude = new PatternMatcher(op.exclude);
   const inputs: CopyInput[] = [];
-  const sums: string[] = [];
+  const sums: SourceSum[] = [];
   try {
     for (const source of op.sources) {
       const tree = treeOf(source.input);
@@ -62,14 +65,17 @@ export async function planCopy(op: CopyOp, treeOf: (input: number) => SourceTree
     throw copyFailed(op.command, error);
   }
   for (const { name, content } of op.inline) {
-    sums.push(`inline:${new Bun.CryptoHasher("sha256").update(`${name}\0${content}`).digest("hex")}`);
+    const text = `inline:${new Bun.CryptoHasher("sha256").update(`${name}\0${content}`).digest("hex")}`;
+    sums.push({ text, key: text });
   }
   if (sums.length > 1 && !op.dest.endsWith("/") && op.dest !== "/") {
     throw invalidParameter(
       `When using ${op.command} with more than one source file, the destination must be a directory and end with a /`,
     );
   }
-  return { inputs, hash: sums.length === 1 ? sums[0]! : joinSums("multi", sums), exclude };
+  const texts = sums.map(({ text }) => text);
+  const hash = texts.length === 1 ? texts[0]! : joinSums("multi", texts);
+  return { inputs, hash, keys: sums.map(({ key }) => key), exclude };
 }
 
 /** A download is one file, whatever its name looks like. */
@@ -114,6 +120,7 @@ export async function performCopy(op: CopyOp, plan: CopyPlan, target: CopyTarget
       // On disk before its stats are looked at: inodes and link counts decide what may be linked.
       await input.tree.root();
       input.selected.stat = input.tree.stat(input.selected.real) ?? input.selected.stat;
+      copier.newSource();
       const base = joinPath(dest, input.folder);
       const type = input.selected.stat.mode & S.IFMT;
       if (type === S.IFDIR) {
@@ -155,7 +162,7 @@ export async function performCopy(op: CopyOp, plan: CopyPlan, target: CopyTarget
 }
 
 class Copier {
-  /** Files with several names in the source, by inode: they stay one file. */
+  /** Files with several names in one source directory, by inode: they stay one file. */
   private readonly links = new Map<string, string>();
 
   constructor(
@@ -165,6 +172,10 @@ class Copier {
     private readonly exclude: PatternMatcher,
     private readonly pacer: Pacer,
   ) {}
+
+  newSource(): void {
+    this.links.clear();
+  }
 
   /** A directory's entries; `top`: the directory itself is only made where it is missing. */
   async directory(
@@ -205,19 +216,23 @@ class Copier {
         return;
       }
       const key = `${stat.dev}:${stat.ino}`;
-      const first = stat.nlink > 1 ? this.links.get(key) : undefined;
+      const taken = tree.linked?.get(key) ?? 0;
+      const names = stat.nlink - taken;
+      const first = names > 1 ? this.links.get(key) : undefined;
       if (first !== undefined && first !== dest) {
         this.writer.putHardLink(dest, first, owner);
         return;
       }
-      if (stat.nlink > 1) this.links.set(key, dest);
-      await this.writer.putFile(
+      if (names > 1) this.links.set(key, dest);
+      const mayLink = tree.linked !== undefined && names === 1 && taken === 0;
+      const linked = await this.writer.putFile(
         dest,
-        { dirFd, name, stat, mayLink: tree.linkable },
+        { dirFd, name, stat, mayLink },
         owner,
         this.modeOf(stat),
         this.pacer,
       );
+      if (linked) tree.linked?.set(key, 1);
     } finally {
       close(dirFd);
     }

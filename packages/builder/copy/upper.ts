@@ -155,22 +155,22 @@ export class UpperWriter {
     }
   }
 
-  /** A regular file, linked in place where `mayLink` and its inode is nobody else's, else copied. */
+  /** A regular file, linked where `mayLink` and it stays what it is, else copied. Returns whether it was linked. */
   async putFile(
     path: string,
     source: { dirFd: number; name: string; stat: FileStat; mayLink: boolean },
     owner: Owner,
     mode: number,
     pacer: Pacer,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { dirFd, name: sourceName, stat } = source;
     const [folder, name] = splitPath(path);
     const parent = this.openFolder(folder, owner);
     try {
       this.clear(parent, name, false);
-      // Another link would share owner and mode with the first: only a file that stays what it is can be linked.
+      // A link shares owner and mode with the source: only a file that keeps both can be linked.
       const same = stat.uid === owner.uid && stat.gid === owner.gid && ((stat.mode ^ mode) & 0o7777) === 0;
-      if (source.mayLink && same && stat.nlink === 1 && tryLink(dirFd, sourceName, parent, name)) return;
+      if (source.mayLink && same && tryLink(dirFd, sourceName, parent, name)) return true;
       const from = openat(dirFd, sourceName, O.RDONLY | O.NOFOLLOW);
       try {
         const to = openat(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
@@ -180,6 +180,7 @@ export class UpperWriter {
           fchmod(to, mode & 0o7777);
           copyAttributes(from, to);
           setTimes(to, null, stat.mtime, stat.mtimeNsec);
+          return false;
         } finally {
           close(to);
         }

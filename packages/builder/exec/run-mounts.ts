@@ -175,6 +175,7 @@ async function fillCache(mount: ExecMount, path: string, context: MountContext):
         {
           inputs: [{ tree, selected: { path: "", real, stat }, remote: false, name: "", folder: "" }],
           hash: "",
+          keys: [],
           exclude: new PatternMatcher([]),
         },
         {

@@ -181,7 +181,7 @@ describe("configuration", () => {
   });
   test.each([
     ["EXPOSE 70000", "invalid containerPort: 70000"],
-    ["EXPOSE 80/icmp", "invalid proto: icmp"],
+    ["EXPOSE 80/icmp", "Invalid proto: icmp"],
     ["STOPSIGNAL SIGWHAT", "invalid signal: SIGWHAT"],
     [
       "COPY a b c",

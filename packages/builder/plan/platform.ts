@@ -21,8 +21,14 @@ export function hostPlatform(): Platform {
  */
 export function parsePlatform(text: string): Platform {
   const parts = text.toLowerCase().split("/");
-  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part))) {
-    throw invalidParameter(`${JSON.stringify(text)}: unknown operating system or architecture: invalid argument`);
+  const wrong = parts.find((part) => !/^[a-z0-9_.-]+$/.test(part));
+  if (wrong !== undefined) {
+    throw invalidParameter(
+      `${JSON.stringify(wrong)} is an invalid component of ${JSON.stringify(text)}: platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`,
+    );
+  }
+  if (parts.length > 3) {
+    throw invalidParameter(`${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`);
   }
   const [first, second, variant] = parts as [string, string | undefined, string | undefined];
   if (second === undefined) {

@@ -11,7 +11,7 @@ export function exposedPorts(words: string[]): string[] {
     if (range === "") throw invalidParameter(`no port specified: ${word}<empty>`);
     const protocol = proto === "" ? "tcp" : proto.toLowerCase();
     if (more.length > 0 || !["tcp", "udp", "sctp"].includes(protocol)) {
-      throw invalidParameter(`invalid proto: ${[proto, ...more].join("/").toLowerCase()}`);
+      throw invalidParameter(`Invalid proto: ${[proto, ...more].join("/").toLowerCase()}`);
     }
     const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(range);
     const first = Number(match?.[1]);

@@ -213,7 +213,7 @@ export class Solver {
   private async sourceKey(result: VertexResult, path: string): Promise<string> {
     if (result.type === "files") return result.layers.join(",");
     const [selected] = selectSources(result.tree, path || "/");
-    return selected ? sumSelected(result.tree, selected, new PatternMatcher([]), this.pacer) : "";
+    return selected ? (await sumSelected(result.tree, selected, new PatternMatcher([]), this.pacer)).key : "";
   }
 
   private async copy(vertex: Vertex, op: CopyOp): Promise<FilesResult> {
@@ -236,7 +236,7 @@ export class Solver {
     }
     const plan = await planCopy(op, (input) => trees[input]!, this.pacer);
     const names = plan.inputs.map(({ name, folder }) => [name, folder]);
-    const now = JSON.stringify([plan.hash, names]);
+    const now = JSON.stringify([plan.hash, plan.keys, names]);
     if (remembered !== null) cache.storeSum(remembered, now);
     return this.cached(vertex, keyWith(now), layers, plan.hash, async () => {
       const base = await this.trees.get(below);

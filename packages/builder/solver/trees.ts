@@ -44,7 +44,6 @@ export class LayerTrees {
 }
 
 export class LayerTree extends DiskTree implements SourceTree {
-  readonly linkable = false;
   readonly context = false;
 
   constructor(private readonly view: RootView) {

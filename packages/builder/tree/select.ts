@@ -56,22 +56,35 @@ function expandGlob(tree: SourceTree, parts: string[], folder = ""): string[] {
     .flatMap((name) => expandGlob(tree, rest, join(name)));
 }
 
-/**
- * Docker's checksum text of what is selected: `file:…` for a file, `dir:…` over everything in a directory but what
- * `exclude` takes out.
- */
+/** What a source comes to: for the history, and for the cache. */
+export interface SourceSum {
+  /** Docker's text: `file:…` for a file, `dir:…` over everything in a directory but what is excluded. */
+  text: string;
+  /** The same with what Docker leaves out, so that equal keys mean equal files: where links lead. */
+  key: string;
+}
+
+/** Takes the checksum of what is selected, but of what `exclude` takes out. */
 export async function sumSelected(
   tree: SourceTree,
   selected: Selected,
   exclude: PatternMatcher,
   pacer: Pacer,
-): Promise<string> {
+): Promise<SourceSum> {
   if ((selected.stat.mode & S.IFMT) !== S.IFDIR) {
-    return `file:${await tree.sum(selected.real, selected.stat, pacer)}`;
+    const text = `file:${await tree.sum(selected.real, selected.stat, pacer)}`;
+    return { text, key: text };
   }
-  const sums = selected.real === "" ? [] : [await tree.sum(selected.real, selected.stat, pacer)];
+  const sums: DirectorySums = { docker: [], links: [] };
+  if (selected.real !== "") sums.docker.push(await tree.sum(selected.real, selected.stat, pacer));
   await sumDirectory(tree, selected.real, "", undefined, exclude, pacer, sums);
-  return joinSums("dir", sums.sort());
+  const text = joinSums("dir", sums.docker.sort());
+  return { text, key: sums.links.length === 0 ? text : `${text} ${joinSums("dir", sums.links)}` };
+}
+
+interface DirectorySums {
+  docker: string[];
+  links: string[];
 }
 
 async function sumDirectory(
@@ -81,7 +94,7 @@ async function sumDirectory(
   state: MatchState | undefined,
   exclude: PatternMatcher,
   pacer: Pacer,
-  sums: string[],
+  sums: DirectorySums,
 ): Promise<void> {
   for (const name of tree.list(real)) {
     const inner = relative === "" ? name : `${relative}/${name}`;
@@ -89,12 +102,28 @@ async function sumDirectory(
     const match = exclude.isEmpty ? undefined : exclude.step(inner, state);
     const stat = tree.stat(path);
     if (!stat) continue;
-    const isDirectory = (stat.mode & S.IFMT) === S.IFDIR;
-    if (match?.matched && !(isDirectory && exclude.hasExclusions)) continue;
-    if (!match?.matched) sums.push(await tree.sum(path, stat, pacer));
-    if (isDirectory) await sumDirectory(tree, path, inner, match?.state, exclude, pacer, sums);
+    const type = stat.mode & S.IFMT;
+    if (match?.matched && !(type === S.IFDIR && exclude.hasExclusions)) continue;
+    if (type === S.IFLNK) await sumLink(tree, path, stat, pacer, sums);
+    else if (!match?.matched) sums.docker.push(await tree.sum(path, stat, pacer));
+    if (type === S.IFDIR) await sumDirectory(tree, path, inner, match?.state, exclude, pacer, sums);
     await pacer.tick();
   }
+}
+
+/** Docker takes the sum of what a link leads to; of one that leads nowhere its path in a context, and nothing elsewhere. */
+async function sumLink(
+  tree: SourceTree,
+  path: string,
+  stat: FileStat,
+  pacer: Pacer,
+  sums: DirectorySums,
+): Promise<void> {
+  sums.links.push(path, await tree.sum(path, stat, pacer));
+  const real = tree.follow(path);
+  const target = real === "" ? null : tree.stat(real);
+  if (target) sums.docker.push(await tree.sum(real, target, pacer));
+  else if (tree.context) sums.docker.push(path);
 }
 
 /** Wraps what goes wrong while sources are looked for as Docker does: `COPY failed: …`. */

@@ -9,8 +9,11 @@ import { FileSum, headerOfStat } from "./sum.ts";
  * to its root and real: without links, `.` and `..`; `follow` gives them.
  */
 export interface SourceTree {
-  /** Whether its files may be linked into layers instead of being copied: they are this build's own, and thrown away. */
-  readonly linkable: boolean;
+  /**
+   * There where its files may be linked into layers instead of being copied, since they are this build's own and thrown
+   * away: how often each was, by device and inode.
+   */
+  readonly linked?: Map<string, number>;
   /** Whether it is the build context, for messages. */
   readonly context: boolean;
   /** The one file it is about, where it is a download; "" where that has no name. */

@@ -19,7 +19,7 @@ const IN_MEMORY = 2 << 20;
  * it by `close`; a small context is only put there when somebody needs it on disk.
  */
 export class TemporaryTree implements SourceTree {
-  readonly linkable = true;
+  readonly linked = new Map<string, number>();
   file?: string;
   private disk: { tree: DiskTree; name: string } | null = null;
   private index = new ArchiveIndex(IN_MEMORY);
