@@ -75,8 +75,9 @@ function installNpmPackages() {
   const stamp = join("node_modules", ".gantry-setup");
   const lock = readFileSync("package-lock.json", "utf8");
   if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
-    console.log("setup: npm ci");
-    execFileSync("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], { stdio: "inherit" });
+    console.log("setup: npm install");
+    // Not `npm ci`: it refuses a lock that lacks another platform's optional package, which a registry may not have.
+    execFileSync("npm", ["install", "--no-save", "--no-fund", "--no-audit", "--loglevel=error"], { stdio: "inherit" });
     writeFileSync(stamp, lock);
   }
   // npm may be set not to run install scripts; Bun's puts the binary into place.
