@@ -72,6 +72,7 @@ async function main(): Promise<void> {
   }
   console.log(`\x1b[1m$ gantry daemon -H ${host} --data-root ${folder}/data --exec-root ${folder}/run …\x1b[0m`);
   const log = join(folder, "daemon.log");
+  writeFileSync(join(folder, "daemon.json"), "{}\n");
   const daemon = Bun.spawn(
     [gantry, "daemon", "-H", host, "--data-root", `${folder}/data`, "--exec-root", `${folder}/run`]
       .concat(["--pidfile", `${folder}/gantry.pid`, "--config-file", `${folder}/daemon.json`])
