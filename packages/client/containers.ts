@@ -120,7 +120,7 @@ export class Containers {
 
   async remove(id: string, options: { force?: boolean; volumes?: boolean; link?: boolean } = {}): Promise<void> {
     const { force, volumes, link } = options;
-    await this.#client.text("DELETE", `/containers/${encodeURIComponent(id)}`, {
+    await this.#client.text("DELETE", `/containers/${encodeURIComponent(id).replaceAll("%2F", "/")}`, {
       query: { force: force || undefined, v: volumes || undefined, link: link || undefined },
     });
   }

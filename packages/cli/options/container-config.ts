@@ -101,8 +101,8 @@ function hostConfigOf(
     VolumeDriver: flags["volume-driver"],
     VolumesFrom: orNull(flags["volumes-from"]),
     ...(flags.annotation.length > 0 ? { Annotations: keyValueMap(flags.annotation) } : {}),
-    CapAdd: orNull(flags["cap-add"]),
-    CapDrop: orNull(flags["cap-drop"]),
+    ConsoleSize: [0, 0],
+    ...capabilities(flags["cap-add"], flags["cap-drop"]),
     CgroupnsMode: flags.cgroupns,
     Dns: flags.dns,
     DnsOptions: [...flags["dns-option"], ...flags["dns-opt"]],
@@ -144,18 +144,30 @@ function hostConfigOf(
     Devices: flags.device.filter((device) => !isCdiDevice(device)).map(parseDevice),
     DeviceCgroupRules: orNull(flags["device-cgroup-rule"]),
     DeviceRequests: requests.length > 0 ? requests : null,
-    ...(flags["kernel-memory"] ? { KernelMemory: flags["kernel-memory"] } : {}),
     MemoryReservation: flags["memory-reservation"],
     MemorySwap: flags["memory-swap"],
     MemorySwappiness: swappiness,
     OomKillDisable: flags["oom-kill-disable"],
     PidsLimit: flags["pids-limit"],
-    Ulimits: flags.ulimit,
+    Ulimits: flags.ulimit.toSorted((a, b) => (a.Name! < b.Name! ? -1 : 1)),
     ...(flags.mount.length > 0 ? { Mounts: flags.mount } : {}),
     MaskedPaths: security.unconfinedPaths ? [] : null,
     ReadonlyPaths: security.unconfinedPaths ? [] : null,
     ...(changed.has("init") ? { Init: flags.init } : {}),
   };
+}
+
+/** Names with their prefix, each once, in order; what is both added and dropped is added. */
+function capabilities(add: readonly string[], drop: readonly string[]): Pick<HostConfig, "CapAdd" | "CapDrop"> {
+  const names = (list: readonly string[]) => {
+    const full = list
+      .map((name) => name.trim().toUpperCase())
+      .map((name) => (name === "ALL" || name.startsWith("CAP_") ? name : `CAP_${name}`));
+    // All of them make the others superfluous.
+    return full.includes("ALL") ? ["ALL"] : [...new Set(full)].sort();
+  };
+  const added = names(add);
+  return { CapAdd: orNull(added), CapDrop: orNull(names(drop).filter((name) => !added.includes(name))) };
 }
 
 function networkOptions(flags: ContainerFlags): NetworkOption[] {

@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import { CliError } from "../errors.ts";
 
 /**
- * Environment variables from `--env-file` files and `-e` options. A name alone takes this process's value, or is left
- * out where it has none. Throws CliError.
+ * Environment variables from `--env-file` files and `-e` options. A name alone takes this process's value; without one
+ * it is left out of a file, but stays as an option: it takes the image's variable away. Throws CliError.
  */
 export function readEnvironment(files: readonly string[], items: readonly string[]): string[] {
-  return [...files.flatMap((file) => readFile(file, true)), ...items.flatMap((item) => inherit(item))];
+  return [...files.flatMap((file) => readFile(file, true)), ...items.map((item) => inherit(item)[0] ?? item)];
 }
 
 /** Labels from `--label-file` files and `--label` options. */
