@@ -86,7 +86,9 @@ class Client implements Distribution {
       config,
       repositories: await this.#repositories(reference, "pull", options.credentials),
     };
-    return pullImage(room, reference, options);
+    return pullImage(room, reference, options).catch((error) => {
+      throw pullError(error, reference);
+    });
   }
 
   async push(reference: Reference, image: PushImage, options: PushOptions): Promise<PushedImage> {

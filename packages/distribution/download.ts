@@ -1,7 +1,7 @@
 import type { Descriptor } from "@gantry/spec";
 import { chunksOf } from "./body.ts";
 import { responseFailure } from "./failure.ts";
-import { type Backoff, delayBefore, sleep, TransientError } from "./retry.ts";
+import { type Backoff, delayBefore, sleep, TransientError, tooLong } from "./retry.ts";
 
 /** Where downloaded bytes go. */
 export interface BlobSink {
@@ -67,7 +67,7 @@ async function fromSource(
       signal?.throwIfAborted();
       if (!(error instanceof TransientError) || all >= MAX_TRIES) throw error;
       if (sink.offset - before >= HEADWAY) tries = 1;
-      if (tries >= backoff.attempts) throw error;
+      if (tries >= backoff.attempts || tooLong(error, backoff)) throw error;
       const delay = delayBefore(tries, backoff, error.retryAfter);
       options.onRetry?.(error, delay);
       await sleep(delay, signal);

@@ -14,7 +14,7 @@ export interface Backoff {
   attempts: number;
   /** Milliseconds before the second try; doubled each time. */
   base: number;
-  /** The longest wait in milliseconds, also for what a registry asks. */
+  /** The longest wait in milliseconds; a registry that asks for more is not asked again. */
   limit: number;
 }
 
@@ -22,9 +22,14 @@ export const DEFAULT_BACKOFF: Backoff = { attempts: 5, base: 500, limit: 30_000 
 
 /** Milliseconds to wait before try number `attempt` (1 = the first retry), with up to a quarter of jitter. */
 export function delayBefore(attempt: number, backoff: Backoff, retryAfter?: number): number {
-  if (retryAfter !== undefined) return Math.min(retryAfter, backoff.limit);
+  if (retryAfter !== undefined) return retryAfter;
   const delay = Math.min(backoff.base * 2 ** (attempt - 1), backoff.limit);
   return delay * (0.75 + Math.random() * 0.25);
+}
+
+/** Whether the registry wants us gone for longer than anybody would wait before a terminal (a pull limit). */
+export function tooLong(error: TransientError, backoff: Backoff): boolean {
+  return (error.retryAfter ?? 0) > backoff.limit;
 }
 
 /** Reads a `Retry-After` header (RFC 9110 §10.2.3), seconds or a date, as milliseconds from now. */
@@ -64,7 +69,7 @@ export async function retrying<T>(
     try {
       return await work(attempt);
     } catch (error) {
-      if (!(error instanceof TransientError) || attempt >= backoff.attempts) throw error;
+      if (!(error instanceof TransientError) || attempt >= backoff.attempts || tooLong(error, backoff)) throw error;
       const delay = delayBefore(attempt, backoff, error.retryAfter);
       options.onRetry?.(error, delay);
       await sleep(delay, options.signal);
