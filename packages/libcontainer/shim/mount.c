@@ -86,28 +86,38 @@ int attach_tree(int tree, int target) {
 
 int directory_tree(const char *path) { return sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE_ | AT_RECURSIVE_ | O_CLOEXEC); }
 
-/* A user namespace with these maps, held by a descriptor only. */
+/* A user namespace with these maps, held by a descriptor only. Its process names itself as /proc sees it: we may be in
+   a pid namespace of our own while /proc is still the host's. */
 static int mapping_namespace(const char *uid_map, const char *gid_map) {
-  int hold[2];
+  int hold[2], name[2];
   if (pipe2(hold, O_CLOEXEC) < 0) return -1;
+  if (pipe2(name, O_CLOEXEC) < 0) return close(hold[0]), close(hold[1]), -1;
   pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+  char own[16] = "";
   if (pid == 0) {
-    char byte;
+    ssize_t n = readlink("/proc/self", own, sizeof own);
     close(hold[1]);
-    while (read(hold[0], &byte, 1) < 0 && errno == EINTR) {
+    if (n > 0 && write_all(name[1], own, (size_t)n)) {
+      close(name[1]);
+      while (read(hold[0], own, 1) < 0 && errno == EINTR) {
+      }
     }
     _exit(0);
   }
   int error = pid < 0 ? errno : 0, fd = -1;
+  close(name[1]);
   if (pid > 0) {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
+    ssize_t n = read(name[0], own, sizeof own - 1);
+    own[n < 0 ? 0 : n] = 0;
+    snprintf(path, sizeof path, "/proc/%s/uid_map", own);
     error = -write_file_at(AT_FDCWD, path, uid_map);
-    snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
+    snprintf(path, sizeof path, "/proc/%s/gid_map", own);
     if (!error) error = -write_file_at(AT_FDCWD, path, gid_map);
-    snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+    snprintf(path, sizeof path, "/proc/%s/ns/user", own);
     if (!error && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) error = errno;
   }
+  close(name[0]);
   close(hold[0]);
   close(hold[1]);
   if (pid > 0) waitpid(pid, NULL, 0);
