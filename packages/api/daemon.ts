@@ -10,6 +10,7 @@ import { closeWorkers, openStorage } from "@gantry/storage";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { Images } from "@gantry/engine";
 import { type Listening, listenTcp, listenUnix, type TlsOptions } from "./http/index.ts";
+import { IdleKeeper } from "./idle.ts";
 import { buildPull } from "./routes/build-pull.ts";
 import { apiHandler } from "./server.ts";
 
@@ -42,8 +43,13 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
     const storage = openStorage({ root: settings.dataRoot, db: database });
     await storage.recover();
     const network = await openNetwork({ ...config.network, db: database, execRoot: settings.execRoot });
-    const runtimes = new Map<string, Runtime>();
-    runtimes.set("gantry", await openRuntime());
+    const own = openRuntime();
+    const runtimes = new Map<string, Runtime>([["gantry", own]]);
+    for (const [name, { path, runtimeArgs }] of Object.entries(settings.runtimes)) {
+      const found = Bun.which(path);
+      if (found === null) throw new Error(`runtime ${name}: ${path}: executable file not found`);
+      runtimes.set(name, own.external({ name, path: found, ...(runtimeArgs ? { args: runtimeArgs } : {}) }));
+    }
     const distribution = openDistribution({ storage, config: () => config.registry });
     const engine = await openEngine({
       config: settings,
@@ -78,7 +84,8 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
       onTag: (id, name) => engine.events.emit("image", "tag", id, { name }),
     });
     await builder.recover();
-    const handler = apiHandler({ engine, images, distribution, builder, config });
+    const idle = new IdleKeeper();
+    const handler = apiHandler({ engine, images, distribution, builder, config }, idle);
     for (const host of config.hosts) listening.push(listen(host, handler, config));
     engine.later("restart policies", applyRestartPolicies(engine));
     setTimeout(warmSeccomp, WARM_DELAY).unref();
@@ -90,6 +97,7 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
       addresses: listening.map((one) => one.address),
       stop() {
         stopped ??= (async () => {
+          idle.stop();
           for (const one of listening) one.close();
           await shutdownEngine(engine);
           builder.close();

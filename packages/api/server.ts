@@ -4,6 +4,7 @@ import type { Engine, Images } from "@gantry/engine";
 import { messageOf, statusOf } from "@gantry/spec";
 import type { DaemonConfig } from "./daemon-config.ts";
 import { type Exchange, type Handler, MAX_API, Router } from "./http/index.ts";
+import type { IdleKeeper } from "./idle.ts";
 import { attachRoutes } from "./routes/attach.ts";
 import { buildRoutes } from "./routes/build.ts";
 import { containerFileRoutes } from "./routes/container-files.ts";
@@ -30,7 +31,7 @@ export interface ApiParts {
 }
 
 /** The whole API as a handler of exchanges. */
-export function apiHandler(parts: ApiParts): Handler {
+export function apiHandler(parts: ApiParts, idle: IdleKeeper): Handler {
   const { engine, images, distribution, builder } = parts;
   const router = new Router();
   router.add([
@@ -57,6 +58,7 @@ export function apiHandler(parts: ApiParts): Handler {
     Server: `Gantry/${VERSION} (linux)`,
   };
   return async (exchange: Exchange) => {
+    idle.touch();
     exchange.common = common;
     try {
       await router.handle(exchange);

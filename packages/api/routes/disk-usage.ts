@@ -1,12 +1,13 @@
 import { Filters, listContainers, volumeUsage } from "@gantry/engine";
 import { type DiskUsage, invalidParameter } from "@gantry/spec";
 import type { ApiParts } from "../server.ts";
+import { toBuildCache } from "./build.ts";
 
 const TYPES = ["container", "image", "volume", "build-cache"];
 
 /** The answer of GET /system/df: lists up to API 1.51, sums (and lists on demand) from 1.52 on. */
 export async function diskUsage(
-  { engine, images }: ApiParts,
+  { engine, images, builder }: ApiParts,
   options: { types: string[]; api: number; verbose: boolean },
 ): Promise<DiskUsage> {
   for (const type of options.types) if (!TYPES.includes(type)) throw invalidParameter(`unknown object type: ${type}`);
@@ -16,13 +17,14 @@ export async function diskUsage(
     wants("container") ? listContainers(engine, { all: true, limit: 0, size: true, filters: new Filters() }) : null,
     wants("volume") ? volumeUsage(engine) : null,
   ]);
+  const cache = wants("build-cache") ? builder.usage() : null;
   const result: DiskUsage = {};
   if (options.api < 52) {
     result.LayersSize = image?.LayersSize ?? 0;
     result.Images = image?.Images ?? null;
     result.Containers = containers;
     result.Volumes = volumes;
-    result.BuildCache = wants("build-cache") ? [] : null;
+    result.BuildCache = cache?.map(toBuildCache) ?? null;
     return result;
   }
   const sum = (numbers: number[]) => numbers.reduce((total, number) => total + Math.max(0, number), 0);
@@ -59,6 +61,14 @@ export async function diskUsage(
       ...(options.verbose ? { Items: volumes } : {}),
     };
   }
-  if (wants("build-cache")) result.BuildCacheUsage = { ActiveCount: 0, TotalCount: 0, TotalSize: 0, Reclaimable: 0 };
+  if (cache !== null) {
+    result.BuildCacheUsage = {
+      ActiveCount: cache.filter((one) => one.inUse).length,
+      TotalCount: cache.length,
+      TotalSize: sum(cache.map((one) => one.size)),
+      Reclaimable: sum(cache.filter((one) => !one.inUse && !one.shared).map((one) => one.size)),
+      ...(options.verbose ? { Items: cache.map(toBuildCache) } : {}),
+    };
+  }
   return result;
 }
