@@ -18,7 +18,7 @@ interface Waiting {
 }
 
 /**
- * Threads for archive work. Jobs that only read and write files share as many workers as there are processors; jobs
+ * Threads for archive work. Jobs that only read and write files share two to four workers (20 MB each); jobs
  * that wait for a stream get one of their own, so that a slow client holds up nobody.
  */
 export class Workers {
@@ -26,7 +26,7 @@ export class Workers {
   private running = 0;
   private streaming = 0;
   private queue: Waiting[] = [];
-  private readonly most = Math.max(2, Math.min(8, availableParallelism()));
+  private readonly most = Math.max(2, Math.min(4, availableParallelism()));
 
   /** Runs a job to its end. Errors keep their kind. `streams`: it waits for bytes from or for the main thread. */
   async run<K extends JobKind>(

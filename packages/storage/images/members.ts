@@ -179,7 +179,8 @@ async function pour(
   }
   const layer = sink.end();
   layer.catch(() => {});
-  // Not awaited: the next layer is read meanwhile.
+  // Waited for, so that one thread does all the layers of a stream: what it has left is no more than the pipe holds.
+  await layer.catch(() => {});
   return { layer };
 }
 
