@@ -1,3 +1,5 @@
+import { invalidParameter } from "@gantry/spec";
+
 /** Classic BPF as seccomp(2) takes it: opcodes, and an assembler that works from the last instruction backwards. */
 
 export const LD_W_ABS = 0x20;
@@ -38,6 +40,11 @@ export class Assembler {
   }
 
   #emit(code: number, k: number, jt = 0, jf = 0): Label {
+    // At once, not when all is done: a profile comes from outside and may hold any number of rules.
+    if (this.#code.length >= MAX_INSTRUCTIONS)
+      throw invalidParameter(
+        `seccomp profile needs more than ${MAX_INSTRUCTIONS} instructions, which the kernel takes`,
+      );
     this.#code.push(code | (jt << 16) | (jf << 24));
     this.#args.push(k >>> 0);
     return this.#code.length;

@@ -6,7 +6,6 @@ import {
   JMP_JGE_K,
   JMP_JGT_K,
   type Label,
-  MAX_INSTRUCTIONS,
   OFFSET_ARCH,
   OFFSET_NR,
   offsetHigh,
@@ -197,10 +196,5 @@ function compile(profile: LinuxSeccomp, arch: "x64" | "arm64"): Uint8Array {
   for (const section of sections) start = asm.jump(JMP_JEQ_K, section.audit, section.start, start);
   asm.goto(start);
   asm.load(OFFSET_ARCH);
-  const program = asm.assemble();
-  if (program.length / 8 > MAX_INSTRUCTIONS)
-    throw invalidParameter(
-      `seccomp profile needs ${program.length / 8} instructions, the kernel takes ${MAX_INSTRUCTIONS}`,
-    );
-  return program;
+  return asm.assemble();
 }
