@@ -175,6 +175,22 @@ const image: Group = {
   },
 };
 
+const manifests = () => import("./commands/manifest.ts");
+const manifest: Group = {
+  short: "Manage image manifests and manifest lists",
+  commands: {
+    annotate: leaf("Say more about a manifest of a list", async () => (await manifests()).manifestAnnotate, {
+      offline: true,
+    }),
+    create: leaf("Begin a manifest list", async () => (await manifests()).manifestCreate, { offline: true }),
+    inspect: leaf("Show a manifest or manifest list", async () => (await manifests()).manifestInspect, {
+      offline: true,
+    }),
+    push: leaf("Put a manifest list into a registry", async () => (await manifests()).manifestPush, { offline: true }),
+    rm: leaf("Remove manifest lists", async () => (await manifests()).manifestRm, { offline: true }),
+  },
+};
+
 const networks = () => import("./commands/network.ts");
 const networkLs = leaf("List networks", async () => (await networks()).networkLs);
 const networkRm = leaf("Remove networks", async () => (await networks()).networkRm);
@@ -282,6 +298,7 @@ export const tree: Tree = {
   container,
   context,
   image,
+  manifest,
   network,
   system,
   volume,
