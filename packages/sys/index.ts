@@ -17,5 +17,6 @@ export * from "./nftables.ts";
 export * from "./nftables-elements.ts";
 export * from "./process.ts";
 export * from "./socket.ts";
+export { makeRaw } from "./terminal.ts";
 export * from "./worker.ts";
 export * from "./xattr.ts";

@@ -18,7 +18,7 @@ export interface SessionOptions {
  */
 export async function session(stream: HijackedStream, options: SessionOptions): Promise<"ended" | "detached"> {
   const interactive = options.tty && options.stdin && isTerminal(0);
-  const restore = interactive ? rawMode() : undefined;
+  const restore = interactive ? await rawMode() : undefined;
   stream.multiplexed = !options.tty;
   const output = stream.split((name, bytes) => writeAll(name === "stderr" ? 2 : 1, bytes)).then(() => "ended" as const);
   try {

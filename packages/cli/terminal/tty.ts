@@ -1,5 +1,5 @@
 import { fstatSync } from "node:fs";
-import type { ReadStream, WriteStream } from "node:tty";
+import type { WriteStream } from "node:tty";
 
 /** The major number of /dev/null, /dev/zero and the like. */
 const MEMORY_DEVICES = 1;
@@ -25,18 +25,11 @@ export function terminalSize(): { rows: number; columns: number } | undefined {
   return columns > 0 && rows > 0 ? { rows, columns } : undefined;
 }
 
-/** Puts the terminal on stdin into raw mode; returns what puts it back. */
-export function rawMode(): () => void {
+/** Puts the terminal on stdin into raw mode; returns what puts it back. It is put back at the process's end, too. */
+export async function rawMode(): Promise<() => void> {
   if (!isTerminal(0)) return () => {};
-  const stdin = process.stdin as ReadStream;
-  const before = stdin.isRaw;
-  stdin.setRawMode(true);
-  let restored = false;
-  const restore = () => {
-    if (restored) return;
-    restored = true;
-    stdin.setRawMode(before ?? false);
-  };
+  const { makeRaw } = await import("@gantry/sys");
+  const restore = makeRaw(0);
   process.once("exit", restore);
   return restore;
 }
