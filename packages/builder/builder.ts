@@ -1,9 +1,9 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Digest } from "@gantry/spec";
-import { removeAt } from "@gantry/storage";
-import { close, O, open, statfs } from "@gantry/sys";
+import { statfs } from "@gantry/sys";
 import { classicBuild } from "./classic/build.ts";
 import type { Builder, BuilderOptions, BuildOutput, BuildRequest, CacheRecord, PruneOptions } from "./contract.ts";
 import { CacheMounts } from "./exec/cache-mounts.ts";
@@ -52,11 +52,8 @@ class GantryBuilder implements Builder {
 
   async recover(): Promise<void> {
     await this.runner.recover();
-    const parent = open(this.temporary, O.RDONLY | O.DIRECTORY);
-    try {
-      for (const name of readdirSync(this.temporary)) removeAt(parent, name);
-    } finally {
-      close(parent);
+    for (const name of readdirSync(this.temporary)) {
+      void rm(join(this.temporary, name), { recursive: true, force: true }).catch(() => {});
     }
     this.cache.trim();
   }

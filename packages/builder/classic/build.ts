@@ -54,8 +54,7 @@ export async function classicBuild(request: BuildRequest, output: BuildOutput, d
   } finally {
     await build?.close();
     lease.release();
-    // A large context takes a while to remove; nobody waits for that.
-    setImmediate(() => context.tree.close());
+    context.tree.close();
   }
 }
 

@@ -18,7 +18,7 @@ const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 /** The configuration a stage begins with: the base's, ONBUILD taken out, PATH set. Returns it with the triggers. */
 export function beginConfig(base: ImageRunConfig): { config: ImageRunConfig; triggers: string[] } {
-  const config = structuredClone(base);
+  const config = { ...base };
   const triggers = config.OnBuild ?? [];
   delete config.OnBuild;
   config.Env = [...(config.Env ?? [])];
@@ -49,7 +49,7 @@ export interface Expander {
 /** Commands that change nothing but the configuration. */
 export type ConfigCommand = Exclude<Command, { kind: "arg" | "run" | "copy" | "add" | "workdir" }>;
 
-/** Applies one command to the state (its config is changed in place). Returns the history's comment, and notes. */
+/** Applies one command to the state: sets fields of its config, never changing what was in them. Returns the history's comment, and notes. */
 export function applyConfig(
   command: ConfigCommand,
   state: ConfigState,

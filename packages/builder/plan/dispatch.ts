@@ -55,12 +55,13 @@ export class Dispatcher {
   }
 
   private push(step: Partial<Step> & Pick<Step, "code" | "container" | "createdBy">): void {
-    this.state.config = structuredClone(this.state.config);
+    // What is in a configuration is replaced, never changed in place: one level is copy enough.
+    this.state.config = { ...this.state.config };
     this.steps.push({
       notes: [],
       vertex: this.vertex,
       touchesFiles: false,
-      config: structuredClone(this.state.config),
+      config: { ...this.state.config },
       author: this.state.author,
       ...step,
     });

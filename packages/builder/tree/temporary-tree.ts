@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { invalidParameter } from "@gantry/spec";
 import { Extractor, type FileStat, Inflater, removeAt, setTimes, statAt, TarParser } from "@gantry/storage";
 import { close, O, open, openat, openat2, RESOLVE, S } from "@gantry/sys";
 import { openDirectory, resolveLinks, splitPath } from "./follow.ts";
 import { ArchiveIndex } from "./memory-index.ts";
-import type { Pacer } from "./pacer.ts";
+import { Pacer } from "./pacer.ts";
 import { DiskTree, type SourceTree } from "./source-tree.ts";
 
 /** More members than any context has; a hostile one must not fill the disk with inodes. */
@@ -123,19 +124,16 @@ export class TemporaryTree implements SourceTree {
     return openat(this.disk!.tree.fd, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
   }
 
-  /** Removes it. Large trees take a while: the caller decides when. */
+  /** Removes it; from the disk in the background, since a large tree takes a while. */
   close(): void {
     this.archive = [];
     const { disk } = this;
     if (!disk) return;
+    const { path } = this;
     this.disk = null;
     close(disk.tree.fd);
-    const parent = open(this.parent, O.RDONLY | O.DIRECTORY);
-    try {
-      removeAt(parent, disk.name);
-    } finally {
-      close(parent);
-    }
+    // What cannot be removed now goes at the next start.
+    void rm(path, { recursive: true, force: true }).catch(() => {});
   }
 
   private makeDirectory(from?: string): number {
@@ -161,10 +159,12 @@ export class TemporaryTree implements SourceTree {
       for (const before of this.archive.splice(0)) layer.push(before);
     };
     const inflater = new Inflater(take);
+    const pacer = new Pacer();
     try {
       for await (const chunk of source) {
         signal.throwIfAborted();
         inflater.push(chunk);
+        await pacer.tick();
       }
       inflater.finish();
       parser.finish();
