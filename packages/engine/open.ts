@@ -11,6 +11,7 @@ import { ensureExecRoot, ownsNetwork, startContainer } from "./containers/start.
 import { stopContainer } from "./containers/stop.ts";
 import { Engine, type EngineParts } from "./engine.ts";
 import { startHealth } from "./health/monitor.ts";
+import { releaseHostMounts } from "./volumes/host-mounts.ts";
 import { now } from "./time.ts";
 
 /** Whether cgroup v2 is mounted alone (type 0x63677270 is cgroup2's magic). */
@@ -129,6 +130,7 @@ async function recordExit(container: Container, status: ExitStatus): Promise<voi
   container.saveState();
   container.emit("die", { exitCode: String(status.exitCode) });
   containerShm.release(container);
+  releaseHostMounts(container.engine, container);
   await rm(container.stateDir, { recursive: true, force: true }).catch(() => {});
 
 }

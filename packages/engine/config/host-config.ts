@@ -9,18 +9,18 @@ const MIN_MEMORY = 6 << 20;
 
 /** Paths that containers without privileges do not see, and those they see but cannot write (Docker's lists). */
 export const MASKED_PATHS = [
-  "/proc/acpi",
   "/proc/asound",
+  "/proc/acpi",
   "/proc/interrupts",
   "/proc/kcore",
   "/proc/keys",
   "/proc/latency_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
   "/proc/timer_list",
   "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
+  "/proc/sched_debug",
+  "/proc/scsi",
   "/sys/firmware",
+  "/sys/devices/virtual/powercap",
 ];
 export const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
@@ -70,16 +70,7 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
     const ip = entry.slice(at + 1).replace(/^\[(.*)\]$/, "$1");
     if (ip !== "host-gateway" && !isIp(ip)) throw invalidParameter(`invalid IP address in add-host: "${ip}"`);
   }
-  for (const [port, bindings] of Object.entries(host.PortBindings ?? {})) {
-    parsePortSpec(port);
-    for (const binding of bindings ?? []) {
-      if (binding.HostPort && !/^\d{1,5}(-\d{1,5})?$/.test(binding.HostPort)) {
-        throw invalidParameter(`invalid port specification: "${binding.HostPort}"`);
-      }
-      if (binding.HostPort) parsePortSpec(binding.HostPort);
-      if (binding.HostIp && !isIp(binding.HostIp)) throw invalidParameter(`invalid IP address: ${binding.HostIp}`);
-    }
-  }
+  validatePortBindings(host.PortBindings ?? {});
   for (const field of ["CapAdd", "CapDrop"] as const) {
     for (const name of host[field] ?? []) {
       if (normaliseCapability(name) === null) {
@@ -128,6 +119,20 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
     );
   }
   return warnings;
+}
+
+/** Refuses bindings whose ports or addresses are none. */
+export function validatePortBindings(ports: NonNullable<HostConfig["PortBindings"]>): void {
+  for (const [port, bindings] of Object.entries(ports)) {
+    parsePortSpec(port);
+    for (const binding of bindings ?? []) {
+      if (binding.HostPort && !/^\d{1,5}(-\d{1,5})?$/.test(binding.HostPort)) {
+        throw invalidParameter(`invalid port specification: "${binding.HostPort}"`);
+      }
+      if (binding.HostPort) parsePortSpec(binding.HostPort);
+      if (binding.HostIp && !isIp(binding.HostIp)) throw invalidParameter(`invalid IP address: ${binding.HostIp}`);
+    }
+  }
 }
 
 /** Whether containers may name this runtime: ours (by its name, and by the names of Docker's default), or a configured one. */

@@ -2,6 +2,7 @@ import type { ExitStatus, Task } from "@gantry/libcontainer";
 import { messageOf } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { now } from "../time.ts";
+import { releaseHostMounts } from "../volumes/host-mounts.ts";
 import type { Container } from "./container.ts";
 import { removeLocked } from "./remove.ts";
 import { considerRestart } from "./restart.ts";
@@ -42,7 +43,10 @@ export async function afterExit(engine: Engine, container: Container, task: Task
   const released = engine.network.release(container.id).catch((error) => {
     engine.log("error", `container ${container.id}: releasing its network: ${messageOf(error)}`);
   });
-  const cleaned = Promise.all([released, deleteTask(engine, container, task)]).then(() => containerShm.release(container));
+  const cleaned = Promise.all([released, deleteTask(engine, container, task)]).then(() => {
+    containerShm.release(container);
+    releaseHostMounts(engine, container);
+  });
 
   const again = considerRestart(engine, container, status, ranMs);
   const autoRemove = record.hostConfig.AutoRemove === true && !again && !engine.stopping;

@@ -65,8 +65,9 @@ export async function listContainers(engine: Engine, options: ListOptions): Prom
     const summary = summarise(engine, container);
     if (!networkMatches(filters, summary) || !portsMatch(filters, container, summary)) continue;
     if (options.size) {
-      summary.SizeRw = await engine.storage.layers.containerSize(container.id);
-      summary.SizeRootFs = summary.SizeRw + imageSize(engine, container);
+      const rw = await engine.storage.layers.containerSize(container.id);
+      if (rw > 0) summary.SizeRw = rw;
+      summary.SizeRootFs = rw + imageSize(engine, container);
     }
     result.push(summary);
   }

@@ -9,6 +9,7 @@ import { startHealth } from "../health/monitor.ts";
 import { containerSpec, type Sharing } from "../spec/container-spec.ts";
 import type { NetworkFiles } from "../spec/mounts.ts";
 import { now } from "../time.ts";
+import { acquireHostMounts, imagePath, releaseHostMounts } from "../volumes/host-mounts.ts";
 import { volumeReady } from "../volumes/ready.ts";
 import type { Container } from "./container.ts";
 import { watchExit } from "./exit.ts";
@@ -49,6 +50,7 @@ export async function startLocked(engine: Engine, container: Container, options:
   try {
     const sandbox = await engine.network.prepare(sandboxRequest(container));
     sandboxed = true;
+    await acquireHostMounts(engine, container);
     const request = await buildRequest(engine, container, sandbox);
     task = await engine.runtime(container.record.runtime).create(request);
     await attachEarly(container, task);
@@ -58,6 +60,7 @@ export async function startLocked(engine: Engine, container: Container, options:
     if (task !== null) await abandon(task);
     if (sandboxed) await engine.network.release(container.id).catch(() => {});
     containerShm.release(container);
+    releaseHostMounts(engine, container);
     const failure = translate(error);
     container.dropPendingAttach();
     state.status = state.startedBefore ? "exited" : "created";
@@ -158,8 +161,12 @@ async function buildRequest(engine: Engine, container: Container, sandbox: Prepa
     ...(host.ReadonlyRootfs === true ? { readonly: true } : {}),
   };
   const useInit = host.Init ?? engine.config.init;
+  // Images are mounted anew at each start, at a place of the container's own.
+  const mounts = record.mounts.map((mount, index) =>
+    mount.type === "image" ? { ...mount, source: imagePath(engine, container, index) } : mount,
+  );
   const spec = containerSpec({
-    record,
+    record: { ...record, mounts },
     engine: engine.config,
     hostname,
     user: await containerUser(engine, container),

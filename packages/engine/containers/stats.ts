@@ -21,6 +21,9 @@ const EMPTY_BLKIO = {
   sectors_recursive: null,
 };
 
+/** What a cgroup v1 without the old elevator's counters gives. */
+const NO_BLKIO = Object.fromEntries(Object.keys(EMPTY_BLKIO).map((key) => [key, []])) as unknown as typeof EMPTY_BLKIO;
+
 /** Nanoseconds all CPUs have worked since boot. */
 function systemCpu(): number {
   const fields = readFileSync("/proc/stat", "utf8").split("\n", 1)[0]?.trim().split(/\s+/).slice(1, 9) ?? [];
@@ -50,9 +53,9 @@ export async function sampleStats(engine: Engine, container: Container, previous
     read: reading.readAt,
     pids_stats: { current: reading.pids.current, ...(reading.pids.limit > 0 ? { limit: reading.pids.limit } : {}) },
     blkio_stats: {
-      ...EMPTY_BLKIO,
+      ...(engine.cgroupV2 ? EMPTY_BLKIO : NO_BLKIO),
       io_service_bytes_recursive: reading.blkio.serviceBytes,
-      io_serviced_recursive: reading.blkio.serviced.length > 0 ? reading.blkio.serviced : null,
+      io_serviced_recursive: engine.cgroupV2 && reading.blkio.serviced.length === 0 ? null : reading.blkio.serviced,
     },
     cpu_stats: {
       cpu_usage: {

@@ -2,6 +2,7 @@ import { conflict, type HostConfig, invalidParameter, type UpdateConfig } from "
 import { validateResources, validateRestartPolicy } from "../config/host-config.ts";
 import type { Engine } from "../engine.ts";
 import { linuxResources } from "../spec/resources.ts";
+import { updatePorts } from "../networks/publish.ts";
 import type { Container } from "./container.ts";
 
 const FIELDS = [
@@ -20,8 +21,8 @@ const FIELDS = [
   "PidsLimit",
 ] as const;
 
-/** Changes limits and restart policy of a container, running or not. Fields that are absent or zero stay. */
-export async function updateContainer(_engine: Engine, container: Container, request: UpdateConfig): Promise<string[]> {
+/** Changes limits, published ports and restart policy of a container, running or not. Fields that are absent or zero stay. */
+export async function updateContainer(engine: Engine, container: Container, request: UpdateConfig): Promise<string[]> {
   const warnings: string[] = [];
   return container.lock.run(async () => {
     if (container.removing || container.removed) {
@@ -55,6 +56,11 @@ export async function updateContainer(_engine: Engine, container: Container, req
     validateResources(updated, warnings, true);
     if (container.task !== null && container.running) {
       await container.task.update(linuxResources(updated));
+    }
+    const { PublishAdd, PublishRemove } = request;
+    if (PublishAdd || PublishRemove) {
+      await updatePorts(engine, container, PublishAdd ?? {}, PublishRemove ?? {});
+      updated.PortBindings = container.record.hostConfig.PortBindings;
     }
     if (policy?.Name) {
       updated.RestartPolicy = { Name: policy.Name, MaximumRetryCount: policy.MaximumRetryCount ?? 0 };

@@ -108,7 +108,7 @@ async function resolveOne(
         name,
         source: volume.mountpoint,
         driver: "local",
-        mode: mount === undefined && request.mode === "" ? "z" : request.mode || (mount === undefined ? "" : "z"),
+        mode: request.mode || (anonymous && mount === undefined ? "" : "z"),
         ...(anonymous ? { anonymous: true } : {}),
         ...(subpath === "" ? {} : { subpath }),
       };
