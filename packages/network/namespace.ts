@@ -77,6 +77,8 @@ export class Namespace {
       for (const route of endpoint.routes ?? []) batch.addRoute({ ...route, link });
     });
     if (gateways !== undefined) addGateways(batch, gateways, (endpoint) => indexes[endpoints.indexOf(endpoint)]!);
+    // Asked for what it knows, the kernel first finishes what it still has to do for the link (see BridgeDriver.ready).
+    for (const link of indexes) batch.getLink(link);
     this.netlink.run(batch);
   }
 

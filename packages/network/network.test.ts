@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { release } from "node:os";
 import type { NetworkController } from "./contract.ts";
 import { openNetwork } from "./open.ts";
 import { request } from "./testing/request.ts";
@@ -30,13 +31,10 @@ describe.skipIf(!root)("a container on the default bridge", () => {
 
   test("reaches the world, masqueraded, and is reached by its published ports only", async () => {
     const box = await world.container();
-    const t0 = performance.now();
     await net.prepare(
       request("one", { portBindings: { "80/tcp": [{ HostPort: "8080" }], "53/udp": [{ HostPort: "5300" }] } }),
     );
-    const t1 = performance.now();
     await net.plumb("one", box.pid);
-    console.log("prepare", t1 - t0, "plumb", performance.now() - t1);
     const [address] = Object.values(net.endpoints("one")).map((one) => one.IPAddress);
     expect(address).toBe("10.200.0.2");
     expect(net.ports("one")["80/tcp"]).toContainEqual({ HostIp: "0.0.0.0", HostPort: "8080" });
@@ -57,9 +55,20 @@ describe.skipIf(!root)("a container on the default bridge", () => {
     expect(reach(world.host, "10.200.0.2", 81, hidden)).toBe("10.200.0.1");
     expect(reach(box.fd, "10.209.0.1", 8080, web)).toBe("10.200.0.1");
     expect(reach(box.fd, "10.200.0.1", 5300, dns)).toBe("10.200.0.1");
-    const t2 = performance.now();
     await net.release("one");
-    console.log("release", performance.now() - t2);
     expect(reach(outside, "10.209.0.1", 8080, web)).toBeNull();
+  });
+
+  // The kernel can only be made to finish a link at once since 6.14.
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  test.skipIf(major * 100 + minor < 614)("the first packet after plumb is not lost", async () => {
+    for (let i = 0; i < 20; i++) {
+      const box = await world.container();
+      await net.prepare(request(`first${i}`, { portBindings: { "53/udp": [{ HostPort: "5301" }] } }));
+      await net.plumb(`first${i}`, box.pid);
+      expect(reach(outside, "10.209.0.1", 5301, serve(box.fd, "udp", "0.0.0.0", 53))).toBe("10.209.0.2");
+      await net.release(`first${i}`);
+      await box.kill();
+    }
   });
 });

@@ -78,7 +78,10 @@ export class Sandboxes {
           await this.attach(endpoint, namespace, `${prefix}${index}`);
         }
         namespace.configure(sandbox.endpoints, this.gateways(sandbox));
+        for (const endpoint of sandbox.endpoints) this.ready(endpoint);
+        await this.parts.publisher.settle(sandbox);
         this.parts.publisher.apply(sandbox);
+        this.parts.publisher.greet(sandbox.ports);
         await this.startResolver(sandbox, namespace);
       }
     } finally {
@@ -126,6 +129,7 @@ export class Sandboxes {
       sandbox.endpoints.push(endpoint);
       await this.attach(endpoint, namespace, namespace.freeName(this.prefixOf(endpoint)));
       namespace.configure([endpoint]);
+      this.ready(endpoint);
       namespace.setGateways(this.gateways(sandbox));
       this.parts.publisher.apply(sandbox);
       await this.startResolver(sandbox, namespace);
@@ -182,9 +186,9 @@ export class Sandboxes {
       publisher.allocator.adopt(gone);
       throw error;
     }
-    const fresh = sandbox.ports.filter((port) => !before.includes(port) && port.protocol === "udp");
-    publisher.forget([...gone, ...fresh]);
+    publisher.forget(sandbox, gone);
     publisher.apply(sandbox);
+    publisher.greet(sandbox.ports.filter((port) => !rest.includes(port)));
     this.parts.store.saveSandbox(sandbox);
   }
 
@@ -240,6 +244,11 @@ export class Sandboxes {
     const network = this.parts.networks.get(endpoint.networkId);
     endpoint.interfaceName = interfaceName;
     await this.parts.networks.driver(network).attach(network, endpoint, namespace.fd);
+  }
+
+  private ready(endpoint: Endpoint): void {
+    const network = this.parts.networks.get(endpoint.networkId);
+    this.parts.networks.driver(network).ready?.(network, endpoint);
   }
 
   private prefixOf(endpoint: Endpoint): string {

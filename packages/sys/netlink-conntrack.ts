@@ -1,12 +1,12 @@
 import { isErrno } from "./errno.ts";
 import { parseIp } from "./ip-address.ts";
 import { NETLINK, NetlinkSocket } from "./netlink.ts";
-import { NetlinkBatch, type NetlinkMessage, NLM_F, NLMSG, parseAttributes } from "./netlink-message.ts";
+import { NetlinkBatch, type NetlinkMessage, NLM_F, parseAttributes } from "./netlink-message.ts";
 import { AF } from "./socket.ts";
 
 const SUBSYSTEM = 1 << 8;
 const MESSAGE = { GET: 1, DELETE: 2 } as const;
-const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, FILTER: 25 } as const;
+const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, FILTER: 25 } as const;
 const TUPLE = { IP: 1, PROTO: 2 } as const;
 const IP = { V4_SRC: 1, V4_DST: 2, V6_SRC: 3, V6_DST: 4 } as const;
 const PROTO = { NUM: 1, SRC_PORT: 2, DST_PORT: 3 } as const;
@@ -15,34 +15,39 @@ const FLAG = { IP_SRC: 1, IP_DST: 2, PROTO_NUM: 8, SRC_PORT: 16, DST_PORT: 32 } 
 /** Datagrams of a dump read before the event loop gets its turn; each holds a few hundred entries. */
 const DATAGRAMS_AT_ONCE = 8;
 
-/** Which tracked connections are meant: all that lead to an address, or all that were sent to a port of any address. */
-export type ConntrackMatch = { to: string } | { protocol: number; port: number; family: 4 | 6 };
+/**
+ * Which tracked connections are meant: all that lead to an address; or those that were sent to a port and lead to an address; or, with
+ * `to` empty, those that were sent to a port and are not translated at all.
+ */
+export type ConntrackMatch = { to: string } | { to: string; protocol: number; port: number; family: 4 | 6 };
 
 /**
  * Forgets tracked connections of this thread's namespace, as `conntrack -D` does, without holding the thread up: even an empty table takes the
  * kernel milliseconds to walk through, since it walks through the buckets. Returns how many there were.
  */
 export async function deleteConntrack(match: ConntrackMatch): Promise<number> {
-  const address = "to" in match ? parseIp(match.to) : null;
-  if ("to" in match && address === null) return 0;
-  const four = "to" in match ? address!.length === 4 : match.family === 4;
+  const address = parseIp(match.to);
+  if (address === null && !("port" in match)) return 0;
+  const four = "port" in match ? match.family === 4 : address!.length === 4;
   const family = four ? AF.INET : AF.INET6;
   const socket = NetlinkSocket.open(NETLINK.NETFILTER);
   try {
-    const found: Uint8Array[] = [];
+    const found: { tuple: Uint8Array; id: Uint8Array }[] = [];
     await socket.dumpElsewhere(query(match, address, family), DATAGRAMS_AT_ONCE, (message) => {
-      const original = matching(message, match, address);
-      if (original !== null) found.push(original);
+      const entry = matching(message, match, address);
+      if (entry !== null) found.push(entry);
     });
     let gone = 0;
-    for (const original of found) {
+    for (const { tuple, id } of found) {
       const batch = new NetlinkBatch();
       batch
         .message(SUBSYSTEM | MESSAGE.DELETE, NLM_F.ACK, "connection")
         .u8(family)
         .u8(0)
         .u16(0);
-      batch.attr(CTA.TUPLE_ORIG | 0x8000, original);
+      // With its ID, so that a new connection of the same ends is left alone.
+      batch.attr(CTA.TUPLE_ORIG | 0x8000, tuple);
+      if (id.length > 0) batch.attr(CTA.ID, id);
       try {
         socket.transact(batch);
         gone++;
@@ -65,7 +70,7 @@ function query(match: ConntrackMatch, address: Uint8Array | null, family: number
     .u8(family)
     .u8(0)
     .u16(0);
-  if ("to" in match) {
+  if (!("port" in match)) {
     batch.nest(CTA.TUPLE_REPLY, () => {
       batch.nest(TUPLE.IP, () => batch.attr(address!.length === 4 ? IP.V4_SRC : IP.V6_SRC, address!));
     });
@@ -81,23 +86,33 @@ function query(match: ConntrackMatch, address: Uint8Array | null, family: number
   return batch;
 }
 
-/** The original tuple of a tracked connection where it is one of those meant. */
-function matching(message: NetlinkMessage, match: ConntrackMatch, address: Uint8Array | null): Uint8Array | null {
-  if (message.type === NLMSG.DONE) return null;
+/** A tracked connection where it is one of those meant. */
+function matching(
+  message: NetlinkMessage,
+  match: ConntrackMatch,
+  address: Uint8Array | null,
+): { tuple: Uint8Array; id: Uint8Array } | null {
   const attributes = parseAttributes(message.payload, 4);
   const original = attributes.get(CTA.TUPLE_ORIG);
   const reply = attributes.get(CTA.TUPLE_REPLY);
   if (original === undefined || reply === undefined) return null;
-  if ("to" in match) {
-    const ip = parseAttributes(reply).get(TUPLE.IP);
-    const source =
-      ip === undefined ? undefined : (parseAttributes(ip).get(IP.V4_SRC) ?? parseAttributes(ip).get(IP.V6_SRC));
-    return source !== undefined && Buffer.compare(source, address!) === 0 ? original.slice() : null;
+  const target = addressIn(reply, IP.V4_SRC, IP.V6_SRC);
+  if ("port" in match) {
+    const protocol = parseAttributes(original).get(TUPLE.PROTO);
+    if (protocol === undefined) return null;
+    const fields = parseAttributes(protocol);
+    const port = fields.get(PROTO.DST_PORT);
+    if (fields.get(PROTO.NUM)?.[0] !== match.protocol || port === undefined) return null;
+    if (((port[0]! << 8) | port[1]!) !== match.port) return null;
   }
-  const protocol = parseAttributes(original).get(TUPLE.PROTO);
-  if (protocol === undefined) return null;
-  const fields = parseAttributes(protocol);
-  const port = fields.get(PROTO.DST_PORT);
-  const same = fields.get(PROTO.NUM)?.[0] === match.protocol && port !== undefined;
-  return same && ((port[0]! << 8) | port[1]!) === match.port ? original.slice() : null;
+  const wanted = address ?? addressIn(original, IP.V4_DST, IP.V6_DST);
+  if (target === undefined || wanted === undefined || Buffer.compare(target, wanted) !== 0) return null;
+  return { tuple: original.slice(), id: (attributes.get(CTA.ID) ?? new Uint8Array()).slice() };
+}
+
+function addressIn(tuple: Uint8Array, four: number, six: number): Uint8Array | undefined {
+  const ip = parseAttributes(tuple).get(TUPLE.IP);
+  if (ip === undefined) return undefined;
+  const fields = parseAttributes(ip);
+  return fields.get(four) ?? fields.get(six);
 }

@@ -93,6 +93,14 @@ export class BridgeDriver implements Driver {
     }
   }
 
+  /**
+   * The kernel enables a bridge's port some time after its carrier came, and a first packet sent meanwhile is lost (a second's delay
+   * for a TCP connection). To be asked about a link makes it do so at once (rtnl_getlink, since Linux 6.14).
+   */
+  ready(network: NetworkRecord, endpoint: Endpoint): void {
+    this.host.netlink.run(this.host.netlink.batch().getLink(endpoint.hostInterface).getLink(this.index(network)));
+  }
+
   detach(_network: NetworkRecord, endpoint: Endpoint): string[] {
     return endpoint.hostInterface === "" ? [] : [endpoint.hostInterface];
   }

@@ -11,6 +11,7 @@ export class ConnectionSweeper {
   private wanted = new Map<string, ConntrackMatch>();
   private timer: Timer | undefined;
   private running: Promise<void> = Promise.resolve();
+  private underway: ConntrackMatch[] = [];
 
   constructor(private readonly warn: (text: string) => void) {}
 
@@ -21,6 +22,13 @@ export class ConnectionSweeper {
     this.timer.unref();
   }
 
+  /** Waits where connections to one of the addresses are still to be forgotten: new ones must not be among them. */
+  async settle(addresses: string[]): Promise<void> {
+    if (this.wanted.size === 0 && this.underway.length === 0) return;
+    const pending = [...this.wanted.values(), ...this.underway];
+    if (pending.some((match) => addresses.includes(match.to))) await this.now();
+  }
+
   /** Does what was asked for, and waits for it. */
   async now(): Promise<void> {
     if (this.timer !== undefined) clearTimeout(this.timer);
@@ -28,14 +36,16 @@ export class ConnectionSweeper {
     const matches = [...this.wanted.values()];
     this.wanted = new Map();
     this.running = this.running.then(async () => {
+      this.underway = matches;
       for (const match of matches) {
         try {
           await deleteConntrack(match);
         } catch (error) {
           this.warn(`cannot drop connections: ${(error as Error).message}`);
-          return;
+          break;
         }
       }
+      this.underway = [];
     });
     await this.running;
   }

@@ -57,17 +57,18 @@ export class Publisher {
     return out;
   }
 
+  /** UDP senders from before a port was published are remembered as the host's own guests; they are to be led anew. */
+  greet(ports: PublishedPort[]): void {
+    this.connections.later(ports.filter((port) => port.protocol === "udp").map((port) => flow(port, "")));
+  }
+
   /** Makes the firewall hold exactly what the sandbox's ports and endpoints now imply. One transaction. */
   apply(sandbox: Sandbox): void {
     const wanted = this.elementsOf(sandbox);
     const present = this.elements.get(sandbox.containerId) ?? [];
     if (wanted.length > 0) this.elements.set(sandbox.containerId, wanted);
     else this.elements.delete(sandbox.containerId);
-    // Senders from before the port was published are remembered as the host's own guests.
-    if (present.length === 0) {
-      this.connections.later(sandbox.ports.filter((port) => port.protocol === "udp").map(flow));
-      return this.firewall.changePorts(wanted, []);
-    }
+    if (present.length === 0) return this.firewall.changePorts(wanted, []);
     const before = new Map(present.map((one) => [identity(one), one]));
     const add = wanted.filter((one) => !before.delete(identity(one)));
     this.firewall.changePorts(add, [...before.values()]);
@@ -97,12 +98,23 @@ export class Publisher {
     }
   }
 
-  /** Connections through these ports are to end, or to be led anew. */
-  forget(ports: PublishedPort[]): void {
+  /** Connections through these ports, which `sandbox` no longer has, are to end. */
+  forget(sandbox: Sandbox, ports: PublishedPort[]): void {
     for (const port of ports) this.relayed.delete(`${port.protocol}/${port.hostIp}/${port.hostPort}`);
-    this.connections.later(ports.map(flow));
+    const { v4, v6 } = this.gateways(sandbox);
+    this.connections.later(
+      ports.flatMap((port) => {
+        const address = port.hostIp.includes(":") ? v6?.ipv6 : v4?.ipv4;
+        return address ? [flow(port, bare(address))] : [];
+      }),
+    );
   }
 
+  /** To be awaited before new connections can be made to the sandbox's addresses. */
+  settle(sandbox: Sandbox): Promise<void> {
+    const addresses = sandbox.endpoints.flatMap((endpoint) => [endpoint.ipv4, endpoint.ipv6]);
+    return this.connections.settle(addresses.map(bare));
+  }
   /** Where the relay is to carry a connection that was addressed to the host. */
   relayTarget(protocol: Protocol, address: string, port: number): { address: string; port: number } | undefined {
     const sandbox = this.relayed.get(`${protocol}/${address}/${port}`) ?? this.relayed.get(`${protocol}/::/${port}`);
@@ -190,8 +202,8 @@ export class Publisher {
 
 const NUMBER = { tcp: 6, udp: 17, sctp: 132 };
 
-function flow(port: PublishedPort): ConntrackMatch {
-  return { protocol: NUMBER[port.protocol], port: port.hostPort, family: port.hostIp.includes(":") ? 6 : 4 };
+function flow(port: PublishedPort, to: string): ConntrackMatch {
+  return { to, protocol: NUMBER[port.protocol], port: port.hostPort, family: port.hostIp.includes(":") ? 6 : 4 };
 }
 
 /** Tells elements apart by what they are and what they lead to. */

@@ -113,6 +113,9 @@ function namespaceId(path: string): string {
   return readlinkSync(path);
 }
 
+/** How long a probe waits before nothing came; a busy machine delivers a packet late. */
+const PATIENCE_MS = 300;
+
 export interface Service {
   fd: number;
   protocol: "tcp" | "udp";
@@ -127,7 +130,7 @@ export function serve(namespaceFd: number, protocol: "tcp" | "udp", ip: string, 
   }) as unknown as number;
   setsockopt(fd, SOL_SOCKET, SO.REUSEADDR, 1);
   if (bytes.length === 16) setsockopt(fd, 41, 26, 1);
-  timeout(fd, 150);
+  timeout(fd, PATIENCE_MS);
   bind(fd, inetAddress(bytes, port), `${ip}:${port}`);
   if (protocol === "tcp") listen(fd, 16);
   return { fd, protocol };
@@ -146,7 +149,7 @@ export function reach(from: number, ip: string, port: number, service: Service):
     () => socket(family, tcp ? SOCK.STREAM : SOCK.DGRAM) as never,
   ) as unknown as number;
   try {
-    timeout(fd, 150);
+    timeout(fd, PATIENCE_MS);
     const address = inetAddress(bytes, port);
     if (libc.connect(fd, address, address.length) !== 0) return null;
     const peer = new Uint8Array(28);
@@ -155,7 +158,7 @@ export function reach(from: number, ip: string, port: number, service: Service):
     if (tcp) {
       const accepted = libc.accept4(service.fd, peer, length, SOCK.CLOEXEC);
       if (accepted < 0) return null;
-      timeout(accepted, 150);
+      timeout(accepted, PATIENCE_MS);
       const ok = libc.send(accepted, byte, 1, 0x4000) === 1 && libc.recv(fd, byte, 1, 0) === 1;
       close(accepted);
       return ok ? peerAddress(peer) : null;
