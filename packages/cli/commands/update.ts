@@ -1,8 +1,9 @@
 import { defineCommand } from "../command.ts";
 import { CliError, errorText } from "../errors.ts";
-import { int, str } from "../flags.ts";
+import { int, list, str } from "../flags.ts";
 import { restartPolicy } from "../options/container-config.ts";
 import { containerFlags } from "../options/container-flags.ts";
+import { parsePorts, parseRemovedPorts } from "../options/ports.ts";
 import { err, line } from "../output.ts";
 
 export const update = defineCommand({
@@ -24,6 +25,8 @@ export const update = defineCommand({
     "memory-reservation": containerFlags["memory-reservation"],
     "memory-swap": containerFlags["memory-swap"],
     "pids-limit": int("", "Limit of processes (-1 for unlimited)"),
+    "publish-add": list("", "Publish more ports of the container, as with run's --publish"),
+    "publish-rm": list("", "Close published ports: container port, or host port:container port"),
     restart: str("", "When to start the container again after its end"),
   },
   arity: { atLeast: 1 },
@@ -43,6 +46,8 @@ export const update = defineCommand({
       MemorySwap: flags["memory-swap"],
       NanoCpus: flags.cpus,
       ...(changed.has("pids-limit") ? { PidsLimit: flags["pids-limit"] } : {}),
+      ...(changed.has("publish-add") ? { PublishAdd: parsePorts(flags["publish-add"], []).bindings } : {}),
+      ...(changed.has("publish-rm") ? { PublishRemove: parseRemovedPorts(flags["publish-rm"]) } : {}),
       RestartPolicy: flags.restart ? restartPolicy(flags.restart) : { Name: "", MaximumRetryCount: 0 },
     };
     const failures: string[] = [];

@@ -24,6 +24,15 @@ export function parsePorts(publish: readonly string[], expose: readonly string[]
   return ports;
 }
 
+/** Ports to close: "80/tcp" (whatever it is published as) or as they were published, "8080:80". */
+export function parseRemovedPorts(items: readonly string[]): PublishedPorts["bindings"] {
+  const { bindings } = parsePorts(items, []);
+  // A bare container port names no binding: all of them.
+  return Object.fromEntries(
+    Object.entries(bindings).map(([port, list]) => [port, list.filter((one) => one.HostIp || one.HostPort)]),
+  );
+}
+
 function addPublished(item: string, ports: PublishedPorts): void {
   const parts = item.split(":");
   const container = parts.pop()!;

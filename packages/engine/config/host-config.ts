@@ -26,7 +26,13 @@ export const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"
 
 /** Fills in what Docker shows in inspect though nobody asked for it. */
 export function defaultHostConfig(host: HostConfig, engine: EngineConfig, cgroupV2: boolean): void {
-  host.NetworkMode = host.NetworkMode === undefined || host.NetworkMode === "" || host.NetworkMode === "default" || host.NetworkMode === null ? "bridge" : host.NetworkMode;
+  host.NetworkMode =
+    host.NetworkMode === undefined ||
+    host.NetworkMode === "" ||
+    host.NetworkMode === "default" ||
+    host.NetworkMode === null
+      ? "bridge"
+      : host.NetworkMode;
   host.IpcMode ||= engine.defaultIpcMode;
   host.CgroupnsMode ||= engine.defaultCgroupnsMode || (cgroupV2 && host.Privileged !== true ? "private" : "host");
   host.ShmSize ||= engine.defaultShmSize;
@@ -82,13 +88,15 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
     throw invalidParameter(`invalid isolation '${host.Isolation}' on linux`);
   }
   for (const key of Object.keys(host.Annotations ?? {})) {
-    if (key === "") throw invalidParameter("invalid Annotations: the empty string is not permitted as an annotation key");
+    if (key === "")
+      throw invalidParameter("invalid Annotations: the empty string is not permitted as an annotation key");
   }
   if ((host.ConsoleSize?.length ?? 2) !== 2) throw invalidParameter("invalid ConsoleSize: it has two numbers");
   validateResources(host, warnings);
   validateModes(host, config);
   const oom = host.OomScoreAdj ?? 0;
-  if (oom < -1000 || oom > 1000) throw invalidParameter(`Invalid value ${oom}, range for oom score adj is [-1000, 1000]`);
+  if (oom < -1000 || oom > 1000)
+    throw invalidParameter(`Invalid value ${oom}, range for oom score adj is [-1000, 1000]`);
   if ((host.ShmSize ?? 0) < 0) throw invalidParameter("SHM size can not be less than 0");
   const runtime = host.Runtime ?? "";
   if (runtime !== "" && !knownRuntime(runtime, engine)) {
@@ -100,11 +108,17 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
   for (const option of host.SecurityOpt ?? []) validateSecurityOption(option);
   for (const name of Object.keys(host.Sysctls ?? {})) validateSysctl(name, host);
   for (const limit of host.Ulimits ?? []) {
-    if (!/^(core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$/.test(limit.Name ?? "")) {
+    if (
+      !/^(core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$/.test(
+        limit.Name ?? "",
+      )
+    ) {
       throw invalidParameter(`invalid ulimit type: ${limit.Name ?? ""}`);
     }
     if ((limit.Soft ?? 0) > (limit.Hard ?? 0) && limit.Hard !== -1) {
-      throw invalidParameter(`ulimit soft limit must be less than or equal to hard limit: ${limit.Soft} > ${limit.Hard}`);
+      throw invalidParameter(
+        `ulimit soft limit must be less than or equal to hard limit: ${limit.Soft} > ${limit.Hard}`,
+      );
     }
   }
   for (const destination of Object.keys(host.Tmpfs ?? {})) {
@@ -115,7 +129,11 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
   if ((host.DeviceRequests?.length ?? 0) > 0) {
     const request = host.DeviceRequests?.[0];
     throw invalidParameter(
-      `could not select device driver "${request?.Driver ?? ""}" with capabilities: ${JSON.stringify(request?.Capabilities ?? []).replaceAll(",", " ").replaceAll('"', "")}`,
+      `could not select device driver "${request?.Driver ?? ""}" with capabilities: ${JSON.stringify(
+        request?.Capabilities ?? [],
+      )
+        .replaceAll(",", " ")
+        .replaceAll('"', "")}`,
     );
   }
   return warnings;
@@ -137,7 +155,9 @@ export function validatePortBindings(ports: NonNullable<HostConfig["PortBindings
 
 /** Whether containers may name this runtime: ours (by its name, and by the names of Docker's default), or a configured one. */
 export function knownRuntime(name: string, engine: EngineConfig): boolean {
-  return name === "gantry" || name === "runc" || name === "io.containerd.runc.v2" || engine.runtimes[name] !== undefined;
+  return (
+    name === "gantry" || name === "runc" || name === "io.containerd.runc.v2" || engine.runtimes[name] !== undefined
+  );
 }
 
 export function validateRestartPolicy(policy: RestartPolicy): void {
@@ -193,7 +213,8 @@ export function validateResources(host: HostConfig, warnings: string[], updating
   }
   const quota = host.CpuQuota ?? 0;
   if (quota > 0 && quota < 1000) throw invalidParameter("CPU cfs quota can not be less than 1ms (i.e. 1000)");
-  if ((host.CpuShares ?? 0) < 0) throw invalidParameter(`invalid CPU shares (${host.CpuShares}): value must be a positive integer`);
+  if ((host.CpuShares ?? 0) < 0)
+    throw invalidParameter(`invalid CPU shares (${host.CpuShares}): value must be a positive integer`);
   for (const [field, what, all] of [
     ["CpusetCpus", "CPUs", cpus],
     ["CpusetMems", "memory nodes", 1024],
@@ -201,7 +222,10 @@ export function validateResources(host: HostConfig, warnings: string[], updating
     const text = host[field] ?? "";
     if (text === "") continue;
     const asked = parseCpuset(text);
-    if (asked === null) throw invalidParameter(`Invalid value ${text} for ${field === "CpusetCpus" ? "cpuset cpus" : "cpuset mems"}: invalid format: ${text}`);
+    if (asked === null)
+      throw invalidParameter(
+        `Invalid value ${text} for ${field === "CpusetCpus" ? "cpuset cpus" : "cpuset mems"}: invalid format: ${text}`,
+      );
     if (asked.some((cpu) => cpu >= all)) {
       throw invalidParameter(`Requested ${what} are not available - requested ${text}, available: 0-${cpus - 1}`);
     }
@@ -210,17 +234,22 @@ export function validateResources(host: HostConfig, warnings: string[], updating
   if (weight !== 0 && !blkioWeightSupported()) {
     warnings.push("Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.");
     host.BlkioWeight = 0;
-  } else if (weight !== 0 && (weight < 10 || weight > 1000)) throw invalidParameter("Range of blkio weight is from 10 to 1000");
+  } else if (weight !== 0 && (weight < 10 || weight > 1000))
+    throw invalidParameter("Range of blkio weight is from 10 to 1000");
   if ((host.KernelMemory ?? 0) > 0) throw invalidParameter("kernel memory limit is not supported");
   if (host.OomKillDisable === true && memory === 0) {
-    warnings.push("OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.");
+    warnings.push(
+      "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
+    );
   }
 }
 
 function blkioWeightSupported(): boolean {
-  return ["/sys/fs/cgroup/blkio/blkio.weight", "/sys/fs/cgroup/blkio/blkio.bfq.weight", "/sys/fs/cgroup/cgroup.controllers"].some(
-    (path) => existsSync(path),
-  );
+  return [
+    "/sys/fs/cgroup/blkio/blkio.weight",
+    "/sys/fs/cgroup/blkio/blkio.bfq.weight",
+    "/sys/fs/cgroup/cgroup.controllers",
+  ].some((path) => existsSync(path));
 }
 
 /** "0-2,4" as numbers; null where malformed. */
@@ -243,7 +272,9 @@ function validateModes(host: HostConfig, config: ContainerConfig): void {
     if (mode === "container:") throw invalidParameter("invalid container format container:<name|id>");
     if (config.Hostname) throw invalidParameter("conflicting options: hostname and the network mode");
     if ((host.Links?.length ?? 0) > 0) {
-      throw invalidParameter("conflicting options: container type network can't be used with links. This would result in undefined behavior");
+      throw invalidParameter(
+        "conflicting options: container type network can't be used with links. This would result in undefined behavior",
+      );
     }
     if ((host.Dns?.length ?? 0) > 0) throw invalidParameter("conflicting options: dns and the network mode");
     if ((host.ExtraHosts?.length ?? 0) > 0) {
@@ -257,10 +288,13 @@ function validateModes(host: HostConfig, config: ContainerConfig): void {
     }
   }
   if (mode === "host" && (host.Links?.length ?? 0) > 0) {
-    throw invalidParameter("conflicting options: host type networking can't be used with links. This would result in undefined behavior");
+    throw invalidParameter(
+      "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+    );
   }
   if (host.UTSMode && host.UTSMode !== "host") throw invalidParameter(`invalid UTS mode: ${host.UTSMode}`);
-  if (host.UTSMode === "host" && config.Hostname) throw invalidParameter("conflicting options: hostname and the UTS mode");
+  if (host.UTSMode === "host" && config.Hostname)
+    throw invalidParameter("conflicting options: hostname and the UTS mode");
   const ipc = host.IpcMode ?? "";
   if (!["", "none", "private", "shareable", "host"].includes(ipc) && !/^container:.+/.test(ipc)) {
     throw invalidParameter(`invalid IPC mode: ${ipc}`);
@@ -334,7 +368,12 @@ export function validateLogConfig(driver: string, options: Record<string, string
       throw invalidParameter("max-file cannot be less than 1");
     }
   }
-  if (driver === "json-file" && options["max-file"] !== undefined && Number(options["max-file"]) > 1 && options["max-size"] === undefined) {
+  if (
+    driver === "json-file" &&
+    options["max-file"] !== undefined &&
+    Number(options["max-file"]) > 1 &&
+    options["max-size"] === undefined
+  ) {
     return;
   }
 }
@@ -351,4 +390,3 @@ function isIp(text: string): boolean {
   if (/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) return text.split(".").every((part) => Number(part) <= 255);
   return text.includes(":") && /^[0-9a-fA-F:.]+(%\w+)?$/.test(text);
 }
-

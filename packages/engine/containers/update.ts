@@ -1,8 +1,8 @@
 import { conflict, type HostConfig, invalidParameter, type UpdateConfig } from "@gantry/spec";
 import { validateResources, validateRestartPolicy } from "../config/host-config.ts";
 import type { Engine } from "../engine.ts";
-import { linuxResources } from "../spec/resources.ts";
 import { updatePorts } from "../networks/publish.ts";
+import { linuxResources } from "../spec/resources.ts";
 import type { Container } from "./container.ts";
 
 const FIELDS = [
@@ -39,7 +39,8 @@ export async function updateContainer(engine: Engine, container: Container, requ
     const updated: HostConfig = { ...hostConfig };
     for (const field of FIELDS) {
       const value = request[field];
-      if (value !== null && value !== undefined && value !== 0 && value !== "") Object.assign(updated, { [field]: value });
+      if (value !== null && value !== undefined && value !== 0 && value !== "")
+        Object.assign(updated, { [field]: value });
     }
     if ((request.NanoCpus ?? 0) > 0 && ((hostConfig.CpuPeriod ?? 0) > 0 || (hostConfig.CpuQuota ?? 0) > 0)) {
       throw conflict("Conflicting options: Nano CPUs cannot be updated as CPU Period or Quota has already been set");
@@ -50,8 +51,15 @@ export async function updateContainer(engine: Engine, container: Container, requ
       }
     }
     const limit = updated.Memory ?? 0;
-    if ((request.Memory ?? 0) > 0 && (request.MemorySwap ?? 0) === 0 && (hostConfig.MemorySwap ?? 0) > 0 && limit > (hostConfig.MemorySwap as number)) {
-      throw conflict("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time");
+    if (
+      (request.Memory ?? 0) > 0 &&
+      (request.MemorySwap ?? 0) === 0 &&
+      (hostConfig.MemorySwap ?? 0) > 0 &&
+      limit > (hostConfig.MemorySwap as number)
+    ) {
+      throw conflict(
+        "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+      );
     }
     validateResources(updated, warnings, true);
     if (container.task !== null && container.running) {

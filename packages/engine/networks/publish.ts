@@ -1,6 +1,6 @@
 import { invalidParameter, type PortBinding } from "@gantry/spec";
-import { parsePortSpec, portKey } from "../config/ports.ts";
 import { validatePortBindings } from "../config/host-config.ts";
+import { parsePortSpec, portKey } from "../config/ports.ts";
 import type { Container } from "../containers/container.ts";
 import type { Engine } from "../engine.ts";
 
@@ -11,7 +11,12 @@ type Bindings = Record<string, PortBinding[] | null>;
  * for its next start follows. A removal without bindings means all of that container port. The caller holds the
  * container's lock. Throws, with nothing changed, where a port is taken, or one to be closed is not open.
  */
-export async function updatePorts(engine: Engine, container: Container, add: Bindings, remove: Bindings): Promise<void> {
+export async function updatePorts(
+  engine: Engine,
+  container: Container,
+  add: Bindings,
+  remove: Bindings,
+): Promise<void> {
   validatePortBindings(add);
   validatePortBindings(remove);
   const { hostConfig, config } = container.record;
@@ -34,13 +39,17 @@ function normalised(bindings: Bindings): Record<string, PortBinding[]> {
 }
 
 /** What is asked for at the next start, less what was closed: a range or a random port may have been any of its ports. */
-function without(bindings: Record<string, PortBinding[]>, remove: Record<string, PortBinding[]>): Record<string, PortBinding[]> {
+function without(
+  bindings: Record<string, PortBinding[]>,
+  remove: Record<string, PortBinding[]>,
+): Record<string, PortBinding[]> {
   const out = { ...bindings };
   for (const [key, closing] of Object.entries(remove)) {
     const left = [...(out[key] ?? [])];
     for (const { HostIp, HostPort } of closing) {
       const at = left.findIndex(
-        (one) => (!HostIp || !one.HostIp || one.HostIp === HostIp) && (!HostPort || covers(one.HostPort ?? "", HostPort)),
+        (one) =>
+          (!HostIp || !one.HostIp || one.HostIp === HostIp) && (!HostPort || covers(one.HostPort ?? "", HostPort)),
       );
       if (at >= 0) left.splice(at, 1);
     }

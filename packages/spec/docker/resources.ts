@@ -1,4 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
+import { PortMap } from "./port.ts";
 import { maybe, StringMap, Strings } from "./schema.ts";
 
 /** A relative block IO weight for one device. */
@@ -84,7 +85,13 @@ export const RestartPolicy = Type.Object({ Name: maybe(Type.String()), MaximumRe
 export type RestartPolicy = Static<typeof RestartPolicy>;
 
 /** Body of POST /containers/{id}/update. */
-export const UpdateConfig = Type.Object({ ...resourceFields, RestartPolicy: maybe(RestartPolicy) });
+export const UpdateConfig = Type.Object({
+  ...resourceFields,
+  RestartPolicy: maybe(RestartPolicy),
+  /** Gantry's own: ports to publish, and to close, as in HostConfig.PortBindings. */
+  PublishAdd: maybe(PortMap),
+  PublishRemove: maybe(PortMap),
+});
 export type UpdateConfig = Static<typeof UpdateConfig>;
 
 /** Answer of POST /containers/{id}/update. */
