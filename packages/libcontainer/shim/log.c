@@ -218,10 +218,27 @@ static void put_line(struct log_file *log, bool is_stderr, const uint8_t *head, 
   log->size += (size_t)(out - start);
 }
 
+static struct timespec last;
+
+/* Lines that were read in one go bear times one nanosecond apart: as true as a clock asked once per line, and no two
+   the same for who goes on reading "since" the last one. */
 static void now_stamp(struct stamp *s) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
+  int64_t ahead = (int64_t)(last.tv_sec - now.tv_sec) * 1000000000 + (last.tv_nsec - now.tv_nsec);
+  if (ahead >= 0 && ahead < 10000000) { /* more than that: the clock was set back */
+    now = last;
+    if (++now.tv_nsec == 1000000000) now.tv_nsec = 0, now.tv_sec++;
+  }
+  last = now;
   set_stamp(s, now.tv_sec, now.tv_nsec);
+}
+
+static void next_stamp(struct stamp *s) {
+  if (++s->nanoseconds == 1000000000) s->nanoseconds = 0, s->seconds++;
+  last.tv_sec = (time_t)s->seconds;
+  last.tv_nsec = s->nanoseconds;
+  set_stamp(s, s->seconds, s->nanoseconds);
 }
 
 /* All parts of a line bear the time of the first. */
@@ -249,9 +266,11 @@ void log_output(struct log_file *log, struct log_line *line, bool is_stderr, con
     if (newline) {
       put_part(log, line, is_stderr, at, (size_t)(newline - at), true, &now);
       at = newline + 1;
+      next_stamp(&now);
     } else if (left >= room) {
       put_part(log, line, is_stderr, at, room, false, &now);
       at += room;
+      next_stamp(&now);
     } else {
       if (!line->carry && !(line->carry = malloc(PART))) return;
       memcpy(line->carry + line->carried, at, left);
