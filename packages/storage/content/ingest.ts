@@ -84,10 +84,10 @@ export class FileIngest implements Ingest {
     if (!this.open) return;
     this.open = false;
     this.pending = [];
-    void this.file
-      .close()
-      .catch(() => {})
-      .finally(() => this.host.closed());
+    this.pendingBytes = 0;
+    // The file has no name any more: whoever begins anew under this key is not in the way of its closing.
+    this.host.closed();
+    void this.tail.then(() => this.file.close()).catch(() => {});
   }
 
   private check(): void {
