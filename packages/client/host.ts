@@ -34,7 +34,7 @@ export function parseHost(text: string, tls?: TlsOptions): Endpoint {
   if (scheme === "unix") return { kind: "unix", path: rest };
   if (scheme === "ssh") return parseSsh(text);
   if (scheme !== "tcp" && scheme !== "http" && scheme !== "https") throw unparsable(text);
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^/:@[\]]*)(?::(\d{1,5}))?(\/[^?#]*)?$/.exec(rest);
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^/:@[\]\s]*)(?::(\d{1,5}))?(\/[^?#]*)?$/.exec(rest);
   if (!match) throw unparsable(text);
   const secure = scheme === "https" || tls !== undefined;
   const port = match[2] ? Number(match[2]) : secure ? 2376 : 2375;

@@ -245,8 +245,6 @@ export class HttpConnection {
   #start(status: number, headers: Record<string, string>): void {
     const request = this.#request!;
     const resolve = this.#resolve!;
-    this.#resolve = undefined;
-    this.#reject = undefined;
     const streamType = headers["content-type"]?.startsWith("application/vnd.docker.") && !("content-length" in headers);
     if (request.upgrade && (status === 101 || (status === 200 && streamType && !headers["transfer-encoding"]))) {
       this.#state = "handed";
@@ -254,6 +252,7 @@ export class HttpConnection {
       const rest = this.#pending;
       this.#pending = EMPTY;
       const multiplexed = headers["content-type"]?.startsWith("application/vnd.docker.multiplexed-stream") ?? false;
+      this.#settled();
       resolve({ status, headers, body: none(), raw: new HijackedStream(this.#wire, rest, multiplexed) });
       return;
     }
@@ -273,14 +272,21 @@ export class HttpConnection {
       this.#state = "chunk-size";
     } else if (headers["content-length"] !== undefined) {
       const length = Number(headers["content-length"]);
-      if (!Number.isSafeInteger(length) || length < 0) throw new ProtocolError("malformed content length");
+      if (!/^\d+$/.test(headers["content-length"]) || !Number.isSafeInteger(length))
+        throw new ProtocolError("malformed content length");
       this.#state = "length";
       this.#left = length;
     } else {
       this.#state = "close";
       this.#keepAlive = false;
     }
+    this.#settled();
     resolve({ status, headers, body });
+  }
+
+  #settled(): void {
+    this.#resolve = undefined;
+    this.#reject = undefined;
   }
 
   #finishBody(): void {
