@@ -4,19 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TestEngine } from "./support/engine.ts";
 import { makeImage, makeIndex, seed } from "./support/images.ts";
+import { callDocker, peer, peerDocker, peerPrefix } from "./support/peer.ts";
 import { type RunningRegistry, registryInstalled, startRegistry } from "./support/registry.ts";
 import { makeTar } from "./support/tar.ts";
-
-/** A command that runs another one where skopeo and buildah are (`sh -c` fashion words), and a real dockerd's socket. */
-const prefix = process.env["GANTRY_PEER_RUN"]?.split(" ").filter(Boolean);
-const docker = process.env["GANTRY_PEER_DOCKER"]?.replace(/^unix:\/\//, "");
-
-async function peer(...command: string[]): Promise<string> {
-  const child = Bun.spawn([...(prefix ?? []), ...command], { stdout: "pipe", stderr: "pipe" });
-  const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}: ${err}`);
-  return out.trim();
-}
 
 let registry: RunningRegistry;
 let engine: TestEngine;
@@ -41,7 +31,7 @@ const importOne = (name: string, content: string) =>
 const remoteDigest = async (name: string) =>
   (await engine.images.inspectRemote(`${registry.host}/${name}`)).Descriptor.digest;
 
-describe.skipIf(!registryInstalled || !prefix)("skopeo and buildah see the same", () => {
+describe.skipIf(!registryInstalled || !peerPrefix)("skopeo and buildah see the same", () => {
   test("what skopeo copied, whatever the compression, is pulled with the digests it has there", async () => {
     const image = makeImage({ layers: 2 });
     await seed(registry.url, "skopeo/source", "1", image);
@@ -102,11 +92,10 @@ describe.skipIf(!registryInstalled || !prefix)("skopeo and buildah see the same"
   });
 });
 
-describe.skipIf(!registryInstalled || !docker)("Docker sees the same", () => {
+describe.skipIf(!registryInstalled || !peerDocker)("Docker sees the same", () => {
   const call = async (method: string, path: string, headers: Record<string, string> = {}) => {
-    const response = await fetch(`http://docker${path}`, { method, headers, unix: docker } as RequestInit);
-    const text = await response.text();
-    if (!response.ok || text.includes('"errorDetail"')) throw new Error(`${path}: ${text}`);
+    const text = await (await callDocker(method, path, { headers })).text();
+    if (text.includes('"errorDetail"')) throw new Error(`${path}: ${text}`);
     return text;
   };
   const inspect = async (name: string) =>
