@@ -24,7 +24,9 @@ export function hostsFile(sandbox: Sandbox, links: [address: string, names: stri
   }
   for (const [address, names] of links) out += `${address}\t${names}\n`;
   const host = sandbox.hostname;
-  const names = sandbox.domainname === "" ? host : `${host}.${sandbox.domainname} ${host}`;
+  const full = sandbox.domainname === "" ? host : `${host}.${sandbox.domainname}`;
+  // Either may hold the dots: the whole name and its first part.
+  const names = full.includes(".") ? `${full} ${full.slice(0, full.indexOf("."))}` : full;
   for (const family of ["ipv4", "ipv6"] as const) {
     for (const endpoint of sandbox.endpoints) {
       if (endpoint[family] !== "" && host !== "") out += `${bare(endpoint[family])}\t${names}\n`;

@@ -43,7 +43,14 @@ export function parseBind(text: string): MountRequest {
   );
   if (type === "volume" && source !== "" && !VOLUME_NAME.test(source)) throw invalidVolumeName(source);
   const parsed = parseMode(mode ?? "", type);
-  return { type, source: type === "bind" ? posix.normalize(source) : source, target: cleaned, mode: mode ?? "", driver: "", ...parsed };
+  return {
+    type,
+    source: type === "bind" ? posix.normalize(source) : source,
+    target: cleaned,
+    mode: mode ?? "",
+    driver: "",
+    ...parsed,
+  };
 }
 
 function checkTarget(target: string, error: (message: string) => Error): string {
@@ -124,7 +131,8 @@ export function parseMount(mount: Mount): MountRequest {
       if (source === "") throw bad("field Source must not be empty");
       if (!source.startsWith("/")) throw bad(`invalid mount path: '${source}' mount path must be absolute`);
       const propagation = mount.BindOptions?.Propagation ?? "";
-      if (propagation !== "" && !PROPAGATION.includes(propagation)) throw bad(`invalid propagation mode: ${propagation}`);
+      if (propagation !== "" && !PROPAGATION.includes(propagation))
+        throw bad(`invalid propagation mode: ${propagation}`);
       request.propagation = propagation || "rprivate";
       request.source = posix.normalize(source);
       break;
@@ -173,18 +181,60 @@ export function parseMounts(host: HostConfig, volumes: string[]): MountRequest[]
   }
   for (const target of volumes) {
     // Docker takes a relative path here as one from the root.
-    const cleaned = checkTarget(posix.join("/", target), (message) => invalidParameter(`invalid volume specification: '${target}': ${message}`));
+    const cleaned = checkTarget(posix.join("/", target), (message) =>
+      invalidParameter(`invalid volume specification: '${target}': ${message}`),
+    );
     if (seen.has(cleaned)) continue;
     seen.add(cleaned);
-    result.push({ type: "volume", source: "", target: cleaned, readOnly: false, mode: "", noCopy: false, propagation: "", driver: host.VolumeDriver ?? "" });
+    result.push({
+      type: "volume",
+      source: "",
+      target: cleaned,
+      readOnly: false,
+      mode: "",
+      noCopy: false,
+      propagation: "",
+      driver: host.VolumeDriver ?? "",
+    });
   }
   return result;
 }
 
 const TMPFS_FLAGS = new Set([
-  "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "sync", "async", "dirsync", "remount", "mand", "nomand",
-  "atime", "noatime", "diratime", "nodiratime", "bind", "rbind", "unbindable", "runbindable", "private", "rprivate",
-  "shared", "rshared", "slave", "rslave", "relatime", "norelatime", "strictatime", "nostrictatime", "defaults", "noswap",
+  "ro",
+  "rw",
+  "nosuid",
+  "suid",
+  "nodev",
+  "dev",
+  "noexec",
+  "exec",
+  "sync",
+  "async",
+  "dirsync",
+  "remount",
+  "mand",
+  "nomand",
+  "atime",
+  "noatime",
+  "diratime",
+  "nodiratime",
+  "bind",
+  "rbind",
+  "unbindable",
+  "runbindable",
+  "private",
+  "rprivate",
+  "shared",
+  "rshared",
+  "slave",
+  "rslave",
+  "relatime",
+  "norelatime",
+  "strictatime",
+  "nostrictatime",
+  "defaults",
+  "noswap",
 ]);
 const TMPFS_VALUES = new Set(["mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "size"]);
 
@@ -194,6 +244,6 @@ export function checkTmpfsOptions(text: string): void {
   for (const option of text.split(",")) {
     const name = option.split("=", 1)[0] as string;
     const valid = option.includes("=") ? TMPFS_VALUES.has(name) : TMPFS_FLAGS.has(option);
-    if (!valid) throw invalidParameter(`invalid tmpfs option ${JSON.stringify(option)}`);
+    if (!valid) throw invalidParameter(`invalid tmpfs option ${JSON.stringify(name)}`);
   }
 }

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, realpathSync, statSync, type Stats } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { type HostConfig, invalidParameter, type LinuxDevice, type LinuxDeviceCgroup } from "@gantry/spec";
 import { DEFAULT_DEVICE_RULES, parseDeviceRule, splitDevice } from "./resources.ts";
 
@@ -30,7 +30,9 @@ function devicesBelow(path: string, target: string): LinuxDevice[] {
     real = realpathSync(path);
     stat = statSync(real);
   } catch {
-    throw invalidParameter(`error gathering device information while adding custom device "${path}": no such file or directory`);
+    throw invalidParameter(
+      `error gathering device information while adding custom device "${path}": no such file or directory`,
+    );
   }
   const one = toDevice(stat, target);
   if (one !== null) return [one];

@@ -1,5 +1,13 @@
+import { release } from "node:os";
 import type { OciMount } from "@gantry/spec";
 import type { ContainerMount, ContainerRecord } from "../containers/record.ts";
+import { checkPropagation } from "./propagation.ts";
+
+/** mount_setattr(2) came with Linux 5.12. */
+const kernelHasRecursiveReadOnly = (() => {
+  const [major = 0, minor = 0] = release().split(/[.-]/).map(Number);
+  return major > 5 || (major === 5 && minor >= 12);
+})();
 
 /** The files that the engine keeps for a container and mounts over the image's. */
 export interface NetworkFiles {
@@ -25,7 +33,12 @@ export function containerMounts({ record, files, shm, cgroupPrivate, init }: Mou
   const writable = privileged ? "rw" : "ro";
   const defaults: OciMount[] = [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
     {
       destination: "/dev/pts",
       type: "devpts",
@@ -66,13 +79,20 @@ export function containerMounts({ record, files, shm, cgroupPrivate, init }: Mou
   bind("/etc/resolv.conf", files.resolvConf);
   bind("/etc/hostname", files.hostname);
   bind("/etc/hosts", files.hosts);
-  if (init !== null) own.push({ destination: "/sbin/docker-init", type: "bind", source: init, options: ["bind", "ro"] });
+  if (init !== null)
+    own.push({ destination: "/sbin/docker-init", type: "bind", source: init, options: ["bind", "ro"] });
 
   const kept = defaults.filter(
     (mount) => !taken.has(mount.destination) && !(taken.has("/dev") && mount.destination.startsWith("/dev/")),
   );
   const depth = (mount: OciMount) => mount.destination.split("/").length;
-  return [...kept, ...own.map((mount, index) => ({ mount, index })).sort((a, b) => depth(a.mount) - depth(b.mount) || a.index - b.index).map(({ mount }) => mount)];
+  return [
+    ...kept,
+    ...own
+      .map((mount, index) => ({ mount, index }))
+      .sort((a, b) => depth(a.mount) - depth(b.mount) || a.index - b.index)
+      .map(({ mount }) => mount),
+  ];
 }
 
 /** Docker's defaults, then the user's words. */
@@ -93,9 +113,13 @@ function toOciMount(mount: ContainerMount): OciMount {
   const options = [mount.nonRecursive === true ? "bind" : "rbind"];
   if (!mount.rw) {
     options.push("ro");
-    if (mount.readOnlyForceRecursive === true) options.push("rro");
+    // As Docker since 25: so is what is mounted below it, unless that is waived or beyond the kernel.
+    const recursive = mount.nonRecursive !== true && mount.readOnlyNonRecursive !== true;
+    if (recursive && (kernelHasRecursiveReadOnly || mount.readOnlyForceRecursive === true)) options.push("rro");
   }
-  options.push(mount.propagation || "rprivate");
+  if (mount.propagation) checkPropagation(mountSource(mount), mount.propagation);
+  // Volumes follow the host's mounts in them, as with Docker; only what was bound is cut off.
+  if (mount.propagation || mount.type === "bind") options.push(mount.propagation || "rprivate");
   return { destination: mount.destination, type: "bind", source: mountSource(mount), options };
 }
 

@@ -4,9 +4,7 @@ const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 /** The five sets: what a container has, it has as root; for others only across exec of privileged files. */
 export function capabilities(set: string[], uid: number): LinuxCapabilities {
-  return uid === 0
-    ? { bounding: set, effective: set, permitted: set }
-    : { bounding: set };
+  return uid === 0 ? { bounding: set, effective: set, permitted: set } : { bounding: set };
 }
 
 /** Environment of the first process: Docker's own, then the container's, the later one of two winning. */

@@ -72,7 +72,10 @@ function blockIo(host: HostConfig): LinuxBlockIo {
   const block: LinuxBlockIo = {};
   if (host.BlkioWeight) block.weight = host.BlkioWeight;
   if (host.BlkioWeightDevice?.length) {
-    block.weightDevice = host.BlkioWeightDevice.map((entry) => ({ ...device(entry.Path ?? ""), weight: entry.Weight ?? 0 }));
+    block.weightDevice = host.BlkioWeightDevice.map((entry) => ({
+      ...device(entry.Path ?? ""),
+      weight: entry.Weight ?? 0,
+    }));
   }
   const throttle = (list: HostConfig["BlkioDeviceReadBps"]) =>
     (list ?? []).map((entry) => ({ ...device(entry.Path ?? ""), rate: entry.Rate ?? 0 }));

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { type HostConfig, invalidParameter, type LinuxSeccomp } from "@gantry/spec";
 import { defaultSeccomp, loadDockerProfile } from "@gantry/libcontainer";
+import { type HostConfig, invalidParameter, type LinuxSeccomp } from "@gantry/spec";
 import type { EngineConfig } from "../config/engine-config.ts";
 
 /** What `SecurityOpt` comes to. */
@@ -35,7 +35,12 @@ export function security(host: HostConfig, capabilities: string[], engine: Engin
   if (profile === null && host.Privileged !== true) profile = engine.seccompProfile || "builtin";
   if (profile === null || profile === "unconfined") return result;
   if (profile === "builtin" || profile === "default") result.seccomp = defaultSeccomp(capabilities, arch());
-  else result.seccomp = loadDockerProfile(profile.trimStart().startsWith("{") ? profile : readProfile(profile), capabilities, arch());
+  else
+    result.seccomp = loadDockerProfile(
+      profile.trimStart().startsWith("{") ? profile : readProfile(profile),
+      capabilities,
+      arch(),
+    );
   return result;
 }
 

@@ -1,5 +1,5 @@
-import { close, O, openat2, read, RESOLVE } from "@gantry/sys";
 import { invalidParameter, type OciUser } from "@gantry/spec";
+import { close, O, openat2, RESOLVE, read } from "@gantry/sys";
 
 /** What a container's /etc/passwd and /etc/group say. */
 export interface UserDatabase {
@@ -46,7 +46,8 @@ export function parsePasswd(text: string): UserDatabase["passwd"] {
   const result: UserDatabase["passwd"] = [];
   for (const line of text.split("\n")) {
     const [name, , uid, gid, , home] = line.split(":");
-    if (name === undefined || uid === undefined || gid === undefined || !/^\d+$/.test(uid) || !/^\d+$/.test(gid)) continue;
+    if (name === undefined || uid === undefined || gid === undefined || !/^\d+$/.test(uid) || !/^\d+$/.test(gid))
+      continue;
     result.push({ name, uid: Number(uid), gid: Number(gid), home: home ?? "" });
   }
   return result;
@@ -57,7 +58,14 @@ export function parseGroup(text: string): UserDatabase["group"] {
   for (const line of text.split("\n")) {
     const [name, , gid, members] = line.split(":");
     if (name === undefined || gid === undefined || !/^\d+$/.test(gid)) continue;
-    result.push({ name, gid: Number(gid), members: (members ?? "").trim().split(",").filter((member) => member !== "") });
+    result.push({
+      name,
+      gid: Number(gid),
+      members: (members ?? "")
+        .trim()
+        .split(",")
+        .filter((member) => member !== ""),
+    });
   }
   return result;
 }
