@@ -1,8 +1,9 @@
 /** Figures of Gantry beside Docker's, in one run: see README.md. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
+import { busyboxTar } from "../scripts/busybox.ts";
 
 const peer = process.env.GANTRY_PEER_DOCKER;
 if (!peer) {
@@ -71,19 +72,6 @@ function resident(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 }
 
-function busyboxTar(): string {
-  const root = join(folder, "root");
-  mkdirSync(join(root, "bin"), { recursive: true });
-  const busybox = ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path))!;
-  Bun.spawnSync(["cp", busybox, join(root, "bin/busybox")]);
-  Bun.spawnSync([busybox, "--install", "-s", join(root, "bin")]);
-  for (const applet of Bun.spawnSync([busybox, "--list"]).stdout.toString().trim().split("\n")) {
-    Bun.spawnSync(["ln", "-sf", "busybox", join(root, "bin", applet)]);
-  }
-  Bun.spawnSync(["tar", "-C", root, "-cf", join(folder, "busybox.tar"), "."]);
-  return join(folder, "busybox.tar");
-}
-
 async function main(): Promise<void> {
   await $`bun scripts/build.ts`.quiet();
   writeFileSync(join(folder, "daemon.json"), "{}");
@@ -99,7 +87,7 @@ async function main(): Promise<void> {
       if (i > 100) throw new Error(readFileSync(join(folder, "log"), "utf8"));
       await Bun.sleep(50);
     }
-    const tar = busyboxTar();
+    const tar = busyboxTar(join(folder, "busybox.tar"));
     for (const host of hosts) {
       await $`docker -H ${host} import -c ${'CMD ["sh"]'} ${tar} bench-busybox`.quiet();
       await $`docker -H ${host} run -d --name bench-sleeper bench-busybox sleep 100000`.quiet();

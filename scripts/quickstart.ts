@@ -3,18 +3,10 @@
  * busybox-static, an image built from a Dockerfile, a container with a published port, its page by curl, its log.
  * Removes everything it made, also when a step fails.
  */
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { busyboxTar } from "./busybox.ts";
 
 if (process.getuid?.() !== 0) {
   console.error("quickstart: run as root (containers need namespaces, mounts and a bridge)");
@@ -34,25 +26,6 @@ function run(...args: string[]): string {
   if (text.trim()) console.log(text.trimEnd());
   if (exitCode !== 0) throw new Error(`${args.slice(0, 3).join(" ")} … exited ${exitCode}`);
   return stdout.toString().trim();
-}
-
-function busyboxTar(): string {
-  const root = join(folder, "base");
-  for (const name of ["bin", "etc", "tmp", "root", "proc", "sys", "dev", "home", "var"]) {
-    mkdirSync(join(root, name), { recursive: true });
-  }
-  chmodSync(join(root, "tmp"), 0o1777);
-  const busybox = ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path))!;
-  copyFileSync(busybox, join(root, "bin/busybox"));
-  chmodSync(join(root, "bin/busybox"), 0o755);
-  const applets = Bun.spawnSync([busybox, "--list"]).stdout.toString().trim().split("\n");
-  for (const applet of applets) if (applet !== "busybox") symlinkSync("busybox", join(root, "bin", applet));
-  writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000:web:/home:/bin/sh\n");
-  writeFileSync(join(root, "etc/group"), "root:x:0:\nweb:x:1000:\n");
-  const tar = join(folder, "base.tar");
-  const made = Bun.spawnSync(["tar", "-C", root, "--owner=0", "--group=0", "-cf", tar, "."]);
-  if (made.exitCode !== 0) throw new Error(made.stderr.toString());
-  return tar;
 }
 
 const DOCKERFILE = `FROM busybox
@@ -91,7 +64,7 @@ async function main(): Promise<void> {
     writeFileSync(join(context, "page.html"), "<h1>@GREETING@</h1>\n");
 
     run(gantry, "version", "--format", "client {{.Client.Version}}, engine {{.Server.Version}}");
-    run(gantry, "import", "--change", 'CMD ["sh"]', busyboxTar(), "busybox:latest");
+    run(gantry, "import", "--change", 'CMD ["sh"]', busyboxTar(join(folder, "base.tar")), "busybox:latest");
     run(gantry, "build", "-t", "hello", context);
     run(gantry, "run", "-d", "--name", "hello", "-p", "127.0.0.1::8080", "hello");
     const address = run(gantry, "port", "hello", "8080");

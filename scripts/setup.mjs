@@ -20,11 +20,13 @@ const NEEDS = [
 ];
 
 const TEST_NEEDS = [
+  { command: "docker", package: "docker-cli", otherwise: "docker.io" },
   { command: "ip", package: "iproute2" },
   { command: "nft", package: "nftables" },
   { command: "xz", package: "xz-utils" },
   { command: "zstd", package: "zstd" },
   { command: "bzip2", package: "bzip2" },
+  { command: "bsdtar", package: "libarchive-tools" },
   { command: "openssl", package: "openssl" },
   { command: "git", package: "git" },
   { command: "python3", package: "python3" },
@@ -57,18 +59,20 @@ function hasInterpreter(path) {
 }
 
 function installDebianPackages(needs) {
-  const missing = needs.filter((need) => !present(need)).map((need) => need.package);
-  if (missing.length === 0) return;
-  if (!existsSync("/usr/bin/apt-get")) {
-    fail(`missing: ${missing.join(" ")} (install them with this system's package manager)`);
-  }
-  if (process.getuid() !== 0) fail(`missing Debian packages: ${missing.join(" ")}; run as root to install them`);
-  console.log(`setup: installing ${missing.join(" ")}`);
+  const absent = needs.filter((need) => !present(need));
+  if (absent.length === 0) return;
+  const names = absent.map((need) => need.package).join(" ");
+  if (!existsSync("/usr/bin/apt-get")) fail(`missing: ${names} (install them with this system's package manager)`);
+  if (process.getuid() !== 0) fail(`missing Debian packages: ${names}; run as root to install them`);
+  console.log(`setup: installing ${names}`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const apt = (...args) => spawnSync("apt-get", ["-qq", ...args], { env, stdio: ["ignore", "ignore", "inherit"] });
-  const install = () => apt("install", "-y", "--no-install-recommends", ...missing).status === 0;
   apt("update");
-  if (!install()) fail(`apt-get could not install ${missing.join(" ")}`);
+  const known = (name) => spawnSync("apt-cache", ["show", name], { stdio: "ignore" }).status === 0;
+  const missing = absent.map((need) => (need.otherwise && !known(need.package) ? need.otherwise : need.package));
+  if (apt("install", "-y", "--no-install-recommends", ...missing).status !== 0) {
+    fail(`apt-get could not install ${missing.join(" ")}`);
+  }
 }
 
 function installNpmPackages() {

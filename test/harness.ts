@@ -11,6 +11,7 @@ import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MNT, umount } from "@gantry/sys";
+import { busyboxTar } from "../scripts/busybox.ts";
 
 export interface EngineOptions {
   /** More dockerd flags. */
@@ -20,6 +21,9 @@ export interface EngineOptions {
   /** Where images come from: archives for `docker import`, by name. Default: busybox. */
   images?: "busybox" | "none";
 }
+
+// biome-ignore lint/suspicious/noExplicitAny: tests look into answers freely
+type Answer = any;
 
 export interface Output {
   code: number;
@@ -37,12 +41,18 @@ export interface TestEngine {
   /** /16 of the default bridge: "10.N". */
   readonly net: string;
   readonly pid: number;
+  /** What starts the daemon. */
+  readonly command: string[];
   /** Runs the real docker CLI against it. */
   docker(...args: string[]): Promise<Output>;
   /** The same with bytes for standard input. */
   dockerWith(stdin: string | Uint8Array, ...args: string[]): Promise<Output>;
   /** One API request; the answer's JSON where it is JSON, else its text. */
-  api(method: string, path: string, body?: unknown): Promise<{ status: number; headers: Record<string, unknown>; body: any; text: string }>;
+  api(
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ status: number; headers: Record<string, unknown>; body: Answer; text: string }>;
   /** Kills the daemon with SIGKILL; containers live on. */
   crash(): Promise<void>;
   /** Ends the daemon with SIGTERM and waits. */
@@ -55,8 +65,8 @@ export interface TestEngine {
   close(): Promise<void>;
 }
 
-/** The archive of a busybox root, made once a machine. */
-const BUSYBOX = process.env["GANTRY_TEST_BUSYBOX"] ?? "/var/tmp/gantry-images/busybox.tar";
+/** The archive of a busybox root, made once a checkout. */
+const BUSYBOX = join(import.meta.dir, "../.cache/busybox.tar");
 
 /** Whether this machine can run real containers: root, and a docker CLI to drive them. */
 export const canRunContainers = process.getuid?.() === 0 && Bun.which("docker") !== null;
@@ -109,18 +119,34 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
     JSON.stringify({ "default-address-pools": [{ base: `10.${number}.128.0/17`, size: 24 }], ...options.config }),
   );
   const flags = [
-    "-H", host, "--config-file", config, "--data-root", `${dir}/data`, "--exec-root", `${dir}/exec`,
-    "--pidfile", `${dir}/gantry.pid`, "--bridge", bridge, "--bip", `10.${number}.0.1/17`,
-    "--cgroup-parent", cgroup,
+    "-H",
+    host,
+    "--config-file",
+    config,
+    "--data-root",
+    `${dir}/data`,
+    "--exec-root",
+    `${dir}/exec`,
+    "--pidfile",
+    `${dir}/gantry.pid`,
+    "--bridge",
+    bridge,
+    "--bip",
+    `10.${number}.0.1/17`,
+    "--cgroup-parent",
+    cgroup,
   ];
   let output = "";
+  const command = [process.execPath, join(import.meta.dir, "daemon/main.ts"), "daemon", ...flags];
   let child: ReturnType<typeof spawn> | null = null;
 
   function spawn(args: string[]) {
-    return Bun.spawn(
-      [process.execPath, join(import.meta.dir, "daemon/main.ts"), "daemon", ...flags, ...args],
-      { stdin: "ignore", stdout: "pipe", stderr: "pipe", env: { ...process.env } },
-    );
+    return Bun.spawn([...command, ...args], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env },
+    });
   }
 
   async function start(args: string[]): Promise<void> {
@@ -133,7 +159,8 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
     void drain(process_.stderr as ReadableStream<Uint8Array>);
     const deadline = Date.now() + 20_000;
     for (;;) {
-      if (process_.exitCode !== null || process_.signalCode !== null) throw new Error(`daemon did not start:\n${output}`);
+      if (process_.exitCode !== null || process_.signalCode !== null)
+        throw new Error(`daemon did not start:\n${output}`);
       try {
         if ((await api("GET", "/_ping")).status === 200) return;
       } catch {
@@ -155,7 +182,9 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
           headers: {
             Host: "gantry",
             Connection: "close",
-            ...(text === undefined ? {} : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) }),
+            ...(text === undefined
+              ? {}
+              : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) }),
           },
         },
         (response) => {
@@ -194,11 +223,13 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
     dataRoot: `${dir}/data`,
     bridge,
     net: `10.${number}`,
+    command,
     get pid() {
       return child?.pid ?? 0;
     },
     docker: (...args) => run(["docker", ...args], { DOCKER_HOST: host, DOCKER_CONFIG: `${dir}/docker-config` }),
-    dockerWith: (stdin, ...args) => run(["docker", ...args], { DOCKER_HOST: host, DOCKER_CONFIG: `${dir}/docker-config` }, stdin),
+    dockerWith: (stdin, ...args) =>
+      run(["docker", ...args], { DOCKER_HOST: host, DOCKER_CONFIG: `${dir}/docker-config` }, stdin),
     api,
     crash: async () => {
       await end("SIGKILL");
@@ -236,9 +267,14 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
 }
 
 async function importBusybox(engine: TestEngine): Promise<void> {
-  if (!existsSync(BUSYBOX)) throw new Error(`no busybox archive at ${BUSYBOX}: run scripts/setup.mjs`);
   const result = await engine.docker(
-    "import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", BUSYBOX, "busybox:latest",
+    "import",
+    "-c",
+    'CMD ["sh"]',
+    "-c",
+    "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    busyboxTar(BUSYBOX),
+    "busybox:latest",
   );
   if (result.code !== 0) throw new Error(`import failed: ${result.stderr}\n${engine.log()}`);
 }
