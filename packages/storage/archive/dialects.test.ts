@@ -135,7 +135,7 @@ test("bsdtar's archive with extended attributes", async () => {
   makeTree(tree.path);
   using from = scratch();
   using to = scratch();
-  run(["bsdtar", "-C", tree.path, "-cf", `${from.path}/t.tar`, "."]);
+  run(["bsdtar", "--format=pax", "-C", tree.path, "-cf", `${from.path}/t.tar`, "."]);
   await extractTo(to.path, new Uint8Array(readFileSync(`${from.path}/t.tar`)));
   expect(describe(to.path, true)).toEqual(describe(tree.path, true));
 });
