@@ -14,7 +14,13 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     const names = Array.from({ length: 19 }, (_, i) => `sleeper${i}`);
     await Promise.all(names.map((name) => engine.docker("run", "-d", "--name", name, "busybox", "sleep", "1000")));
     const writer = await engine.docker(
-      "run", "-d", "--name", "writer", "busybox", "sh", "-c",
+      "run",
+      "-d",
+      "--name",
+      "writer",
+      "busybox",
+      "sh",
+      "-c",
       "i=0; while :; do i=$((i+1)); echo $i; usleep 1000; done",
     );
     expect(writer.code).toBe(0);
@@ -28,7 +34,9 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
 
     const running = (await engine.docker("ps", "--format", "{{.Names}}")).stdout.trim().split("\n");
     expect(running.sort()).toEqual([...names, "talks", "writer"].sort());
-    expect((await engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "ends")).stdout.trim()).toBe("exited 37");
+    expect((await engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "ends")).stdout.trim()).toBe(
+      "exited 37",
+    );
     expect((await engine.docker("inspect", "vanishes")).code).toBe(1);
     expect((await engine.docker("exec", "sleeper3", "echo", "alive")).stdout).toBe("alive\n");
 
@@ -59,12 +67,34 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
 
   test("SIGTERM stops containers as dockerd does; policies bring theirs back", async () => {
     await engine.docker("rm", "-f", ...(await engine.docker("ps", "-aq")).stdout.trim().split("\n"));
-    await engine.docker("run", "-d", "--name", "plain", "busybox", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done");
-    await engine.docker("run", "-d", "--name", "always", "--restart", "always", "busybox", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done");
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "plain",
+      "busybox",
+      "sh",
+      "-c",
+      "trap 'exit 7' TERM; while :; do sleep 0.1; done",
+    );
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "always",
+      "--restart",
+      "always",
+      "busybox",
+      "sh",
+      "-c",
+      "trap 'exit 7' TERM; while :; do sleep 0.1; done",
+    );
     expect(await engine.stop()).toBe(0);
     await engine.restart();
     await Bun.sleep(500);
-    expect((await engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "plain")).stdout.trim()).toBe("exited 7");
+    expect((await engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "plain")).stdout.trim()).toBe(
+      "exited 7",
+    );
     expect((await engine.docker("inspect", "-f", "{{.State.Status}}", "always")).stdout.trim()).toBe("running");
     await engine.docker("rm", "-f", "plain", "always");
   }, 60_000);

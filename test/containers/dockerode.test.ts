@@ -29,7 +29,12 @@ describe.skipIf(!canRunContainers)("dockerode", () => {
   });
 
   test("create, attach, start, wait, logs, remove", async () => {
-    const container = await docker.createContainer({ Image: "busybox", name: "node", Cmd: ["sh", "-c", "echo out; echo err >&2; exit 6"], Labels: { by: "dockerode" } });
+    const container = await docker.createContainer({
+      Image: "busybox",
+      name: "node",
+      Cmd: ["sh", "-c", "echo out; echo err >&2; exit 6"],
+      Labels: { by: "dockerode" },
+    });
     const stream = await container.attach({ stream: true, stdout: true, stderr: true });
     const out = new PassThrough();
     const err = new PassThrough();
@@ -42,16 +47,25 @@ describe.skipIf(!canRunContainers)("dockerode", () => {
     expect(await container.wait()).toMatchObject({ StatusCode: 6 });
     expect([await text(out), await text(err)]).toEqual(["out\n", "err\n"]);
     expect((await container.logs({ stdout: true, stderr: false })).toString()).toContain("out\n");
-    expect((await docker.listContainers({ all: true, filters: { label: ["by=dockerode"] } })).map(({ Names }) => Names)).toEqual([["/node"]]);
+    expect(
+      (await docker.listContainers({ all: true, filters: { label: ["by=dockerode"] } })).map(({ Names }) => Names),
+    ).toEqual([["/node"]]);
     expect(await docker.listContainers({ all: true, filters: { label: ["by=else"] } })).toEqual([]);
     await container.remove();
-    await expect(container.inspect()).rejects.toMatchObject({ statusCode: 404, json: { message: "No such container: " + container.id } });
+    await expect(container.inspect()).rejects.toMatchObject({
+      statusCode: 404,
+      json: { message: "No such container: " + container.id },
+    });
   });
 
   test("exec with stdin over a hijacked connection", async () => {
     const container = await docker.createContainer({ Image: "busybox", Cmd: ["sleep", "1000"] });
     await container.start();
-    const exec = await container.exec({ Cmd: ["sh", "-c", "read x; echo got $x"], AttachStdin: true, AttachStdout: true });
+    const exec = await container.exec({
+      Cmd: ["sh", "-c", "read x; echo got $x"],
+      AttachStdin: true,
+      AttachStdout: true,
+    });
     const stream = await exec.start({ hijack: true, stdin: true });
     stream.write("this\n");
     const out = new PassThrough();
@@ -63,7 +77,12 @@ describe.skipIf(!canRunContainers)("dockerode", () => {
   });
 
   test("a terminal, resized", async () => {
-    const container = await docker.createContainer({ Image: "busybox", Cmd: ["sh", "-c", "read x; stty size"], Tty: true, OpenStdin: true });
+    const container = await docker.createContainer({
+      Image: "busybox",
+      Cmd: ["sh", "-c", "read x; stty size"],
+      Tty: true,
+      OpenStdin: true,
+    });
     const stream = await container.attach({ stream: true, stdin: true, stdout: true, hijack: true });
     await container.start();
     await container.resize({ h: 40, w: 120 });
@@ -80,7 +99,11 @@ describe.skipIf(!canRunContainers)("dockerode", () => {
     const volume = await docker.createVolume({ Name: "from-node", Labels: { a: "b" } });
     expect(JSON.parse(await first)).toMatchObject({ Type: "volume", Action: "create", Actor: { ID: "from-node" } });
     (events as unknown as { destroy(): void }).destroy();
-    const container = await docker.createContainer({ Image: "busybox", Cmd: ["true"], HostConfig: { Binds: ["from-node:/v"] } });
+    const container = await docker.createContainer({
+      Image: "busybox",
+      Cmd: ["true"],
+      HostConfig: { Binds: ["from-node:/v"] },
+    });
     const tar = await container.getArchive({ path: "/etc/passwd" });
     expect(await text(tar)).toContain("root:x:0:0");
     await expect(docker.getVolume("from-node").remove()).rejects.toMatchObject({ statusCode: 409 });

@@ -11,7 +11,8 @@ describe.skipIf(!canRunContainers)("hostile input", () => {
   });
   afterAll(() => engine?.close());
 
-  const create = (body: object, name = "") => engine.api("POST", `/containers/create${name === "" ? "" : `?name=${encodeURIComponent(name)}`}`, body);
+  const create = (body: object, name = "") =>
+    engine.api("POST", `/containers/create${name === "" ? "" : `?name=${encodeURIComponent(name)}`}`, body);
 
   test("each is refused with Docker's status and words, and leaves nothing behind", async () => {
     const image = { Image: "busybox", Cmd: ["true"] };
@@ -24,11 +25,19 @@ describe.skipIf(!canRunContainers)("hostile input", () => {
       [{ ...image, StopSignal: "NOPE" }, 400, "invalid signal: NOPE"],
       [{ ...image, HostConfig: { Memory: 1024 } }, 400, "Minimum memory limit allowed is 6MB"],
       [{ ...image, HostConfig: { CapAdd: ["NOPE"] } }, 400, 'invalid CapAdd: unknown capability: "NOPE"'],
-      [{ ...image, HostConfig: { Binds: ["relative/path:/x"] } }, 400, "includes invalid characters for a local volume name"],
+      [
+        { ...image, HostConfig: { Binds: ["relative/path:/x"] } },
+        400,
+        "includes invalid characters for a local volume name",
+      ],
       [{ ...image, HostConfig: { Binds: ["/tmp:rel"] } }, 400, "mount path must be absolute"],
       [{ ...image, HostConfig: { Binds: ["/tmp:/x", "/var:/x"] } }, 400, "Duplicate mount point: /x"],
       [{ ...image, HostConfig: { Binds: ["/tmp:/"] } }, 400, "destination can't be '/'"],
-      [{ ...image, HostConfig: { Mounts: [{ Type: "bind", Source: "/no/such/dir", Target: "/x" }] } }, 400, "bind source path does not exist: /no/such/dir"],
+      [
+        { ...image, HostConfig: { Mounts: [{ Type: "bind", Source: "/no/such/dir", Target: "/x" }] } },
+        400,
+        "bind source path does not exist: /no/such/dir",
+      ],
       [{ ...image, HostConfig: { RestartPolicy: { Name: "sometimes" } } }, 400, "unknown policy 'sometimes'"],
       [{ ...image, HostConfig: { Runtime: "nope" } }, 400, "unknown or invalid runtime name: nope"],
       [{ ...image, HostConfig: { SecurityOpt: ["seccomp={"] } }, 400, "Decoding seccomp profile failed"],
@@ -36,7 +45,11 @@ describe.skipIf(!canRunContainers)("hostile input", () => {
       [{ ...image, HostConfig: { LogConfig: { Type: "fluentbit" } } }, 400, 'plugin "fluentbit" not found'],
       [{ ...image, HostConfig: { PortBindings: { "99999/tcp": [{}] } } }, 400, "invalid port specification"],
       [{ Image: "busybox", Entrypoint: [""], Cmd: [] }, 400, "no command specified"],
-      [{ ...image, Tty: "yes" }, 400, "json: cannot unmarshal string into Go struct field CreateRequest.Tty of type bool"],
+      [
+        { ...image, Tty: "yes" },
+        400,
+        "json: cannot unmarshal string into Go struct field CreateRequest.Tty of type bool",
+      ],
       [{ ...image, Cmd: ["a\0b"] }, 400, "NUL"],
     ];
     for (const [body, status, message, name] of cases) {
@@ -50,7 +63,12 @@ describe.skipIf(!canRunContainers)("hostile input", () => {
 
   test("10,000 environment entries work", async () => {
     const env = Array.from({ length: 10_000 }, (_, i) => `VARIABLE_${i}=value ${i}`);
-    const { body } = await create({ Image: "busybox", Cmd: ["sh", "-c", "env | grep -c ^VARIABLE_; echo $VARIABLE_9999"], Env: env, HostConfig: { NetworkMode: "none" } });
+    const { body } = await create({
+      Image: "busybox",
+      Cmd: ["sh", "-c", "env | grep -c ^VARIABLE_; echo $VARIABLE_9999"],
+      Env: env,
+      HostConfig: { NetworkMode: "none" },
+    });
     expect((await engine.docker("start", "-a", body.Id)).stdout).toBe("10000\nvalue 9999\n");
     await engine.docker("rm", body.Id);
   });
@@ -60,7 +78,9 @@ describe.skipIf(!canRunContainers)("hostile input", () => {
     const start = await engine.api("POST", `/containers/${body.Id}/start`);
     expect(start.status).toBeGreaterThanOrEqual(400);
     expect(start.body.message).toMatch(/argument list too long/i);
-    expect((await engine.docker("inspect", "-f", "{{.State.Running}} {{.State.Pid}}", body.Id)).stdout.trim()).toBe("false 0");
+    expect((await engine.docker("inspect", "-f", "{{.State.Running}} {{.State.Pid}}", body.Id)).stdout.trim()).toBe(
+      "false 0",
+    );
     await engine.docker("rm", body.Id);
   });
 
@@ -75,21 +95,36 @@ describe.skipIf(!canRunContainers)("hostile input", () => {
   });
 
   test("names are held by one container at a time, even when many ask at once", async () => {
-    const answers = await Promise.all(Array.from({ length: 10 }, () => create({ Image: "busybox", Cmd: ["true"] }, "wanted")));
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => create({ Image: "busybox", Cmd: ["true"] }, "wanted")),
+    );
     expect(answers.filter((answer) => answer.status === 201).length).toBe(1);
-    expect(answers.find((answer) => answer.status === 409)?.body.message).toContain('The container name "/wanted" is already in use by container');
+    expect(answers.find((answer) => answer.status === 409)?.body.message).toContain(
+      'The container name "/wanted" is already in use by container',
+    );
     await engine.docker("rm", "wanted");
   });
 
   test("paths of cp cannot leave the container", async () => {
-    await engine.docker("run", "-d", "--name", "trap", "busybox", "sh", "-c", "ln -s ../../../../../../etc/shadow /leak; ln -s / /root-link; sleep 1000");
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "trap",
+      "busybox",
+      "sh",
+      "-c",
+      "ln -s ../../../../../../etc/shadow /leak; ln -s / /root-link; sleep 1000",
+    );
     await Bun.sleep(200);
     const leak = await engine.docker("cp", "-L", "trap:/leak", "-");
     expect(leak.code).not.toBe(0);
     const through = await engine.api("GET", "/containers/trap/archive?path=/root-link/../../../../etc/passwd");
     expect(through.text).toContain("nobody");
     expect(through.text).not.toContain("systemd");
-    expect((await engine.api("GET", "/containers/trap/archive?path=/nope")).body.message).toContain("Could not find the file /nope in container");
+    expect((await engine.api("GET", "/containers/trap/archive?path=/nope")).body.message).toContain(
+      "Could not find the file /nope in container",
+    );
     await engine.docker("rm", "-f", "trap");
   });
 });

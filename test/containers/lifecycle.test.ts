@@ -21,7 +21,9 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
 
   test("restart policies: on-failure counts, always goes on, a stop by hand ends it", async () => {
     await engine.docker("run", "-d", "--name", "thrice", "--restart", "on-failure:3", "busybox", "false");
-    await until(async () => (await inspect("thrice")).State.Status === "exited" && (await inspect("thrice")).RestartCount === 3);
+    await until(
+      async () => (await inspect("thrice")).State.Status === "exited" && (await inspect("thrice")).RestartCount === 3,
+    );
     expect((await inspect("thrice")).State.ExitCode).toBe(1);
 
     await engine.docker("run", "-d", "--name", "forever", "--restart", "always", "busybox", "sleep", "0.1");
@@ -34,9 +36,16 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
   });
 
   test("wait answers its head at once, and all three conditions", async () => {
-    const { body } = await engine.api("POST", "/containers/create?name=waited", { Image: "busybox", Cmd: ["sh", "-c", "sleep 0.3; exit 4"], HostConfig: { AutoRemove: true } });
+    const { body } = await engine.api("POST", "/containers/create?name=waited", {
+      Image: "busybox",
+      Cmd: ["sh", "-c", "sleep 0.3; exit 4"],
+      HostConfig: { AutoRemove: true },
+    });
     expect((await engine.api("POST", `/containers/${body.Id}/wait`)).body).toEqual({ StatusCode: 0 });
-    const response = await fetch(`http://d/containers/${body.Id}/wait?condition=removed`, { method: "POST", unix: engine.socket } as RequestInit);
+    const response = await fetch(`http://d/containers/${body.Id}/wait?condition=removed`, {
+      method: "POST",
+      unix: engine.socket,
+    } as RequestInit);
     expect(response.status).toBe(200);
     const next = engine.api("POST", `/containers/${body.Id}/wait?condition=next-exit`);
     await Bun.sleep(50);
@@ -44,7 +53,9 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     expect((await next).body).toEqual({ StatusCode: 4 });
     expect(await response.json()).toEqual({ StatusCode: 4 });
     expect((await engine.api("GET", "/containers/waited/json")).status).toBe(404);
-    expect((await engine.api("POST", "/containers/create?name=waited", { Image: "busybox", Cmd: ["true"] })).status).toBe(201);
+    expect(
+      (await engine.api("POST", "/containers/create?name=waited", { Image: "busybox", Cmd: ["true"] })).status,
+    ).toBe(201);
     expect((await engine.api("POST", "/containers/waited/wait?condition=sometime")).status).toBe(400);
     await engine.docker("rm", "waited");
   });
@@ -56,7 +67,18 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     await Bun.sleep(50);
     const until = ((Date.now() + 10) / 1000).toFixed(3);
     const actions = async (...filters: string[]) =>
-      (await engine.docker("events", "--since", since, "--until", until, "--format", "{{.Action}}", ...filters.flatMap((filter) => ["--filter", filter]))).stdout
+      (
+        await engine.docker(
+          "events",
+          "--since",
+          since,
+          "--until",
+          until,
+          "--format",
+          "{{.Action}}",
+          ...filters.flatMap((filter) => ["--filter", filter]),
+        )
+      ).stdout
         .trim()
         .split("\n");
     expect(await actions("container=told", "type=container")).toEqual(["create", "attach", "start", "die", "destroy"]);
@@ -66,11 +88,25 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
 
   test("health checks go from starting to healthy to unhealthy", async () => {
     await engine.docker(
-      "run", "-d", "--name", "sick", "--health-cmd", "test -e /well", "--health-interval", "150ms", "--health-retries", "2",
-      "busybox", "sh", "-c", "touch /well; sleep 1000",
+      "run",
+      "-d",
+      "--name",
+      "sick",
+      "--health-cmd",
+      "test -e /well",
+      "--health-interval",
+      "150ms",
+      "--health-retries",
+      "2",
+      "busybox",
+      "sh",
+      "-c",
+      "touch /well; sleep 1000",
     );
     await until(async () => (await inspect("sick")).State.Health.Status === "healthy");
-    expect((await engine.docker("ps", "--filter", "health=healthy", "--format", "{{.Names}} {{.Status}}")).stdout).toMatch(/^sick Up .* \(healthy\)\n$/);
+    expect(
+      (await engine.docker("ps", "--filter", "health=healthy", "--format", "{{.Names}} {{.Status}}")).stdout,
+    ).toMatch(/^sick Up .* \(healthy\)\n$/);
     await engine.docker("exec", "sick", "rm", "/well");
     await until(async () => (await inspect("sick")).State.Health.Status === "unhealthy");
     const { Health } = (await inspect("sick")).State;
@@ -80,10 +116,21 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
   });
 
   test("pause, rename, update, top, stats, diff, commit, export", async () => {
-    await engine.docker("run", "-d", "--name", "busy", "busybox", "sh", "-c", "echo data > /made; rm /etc/group; sleep 1000");
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "busy",
+      "busybox",
+      "sh",
+      "-c",
+      "echo data > /made; rm /etc/group; sleep 1000",
+    );
     await engine.docker("pause", "busy");
     expect((await inspect("busy")).State).toMatchObject({ Status: "paused", Paused: true, Running: true });
-    expect((await engine.docker("exec", "busy", "true")).stderr).toContain("is paused, unpause the container before exec");
+    expect((await engine.docker("exec", "busy", "true")).stderr).toContain(
+      "is paused, unpause the container before exec",
+    );
     await engine.docker("unpause", "busy");
     await engine.docker("rename", "busy", "idle");
     expect((await inspect("busy")).message).toBe("No such container: busy");
@@ -100,8 +147,14 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     expect(diff).toContain("A /made");
     expect(diff).toContain("D /etc/group");
     expect((await engine.docker("commit", "-m", "kept", "-c", "ENV KEPT=yes", "idle", "kept:1")).code).toBe(0);
-    expect((await engine.docker("run", "--rm", "--entrypoint", "sh", "kept:1", "-c", "cat /made; echo $KEPT; ls /etc/group")).stdout).toBe("data\nyes\n");
-    const exported = Bun.spawn(["sh", "-c", "docker export idle | tar t"], { env: { ...process.env, DOCKER_HOST: engine.host }, stdout: "pipe" });
+    expect(
+      (await engine.docker("run", "--rm", "--entrypoint", "sh", "kept:1", "-c", "cat /made; echo $KEPT; ls /etc/group"))
+        .stdout,
+    ).toBe("data\nyes\n");
+    const exported = Bun.spawn(["sh", "-c", "docker export idle | tar t"], {
+      env: { ...process.env, DOCKER_HOST: engine.host },
+      stdout: "pipe",
+    });
     const names = (await new Response(exported.stdout).text()).split("\n");
     expect(names).toContain("made");
     expect(names).not.toContain("etc/group");
@@ -111,8 +164,22 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
 
   test("logs: follow, since, until, tail, rotation, details", async () => {
     await engine.docker(
-      "run", "-d", "--name", "noisy", "--log-opt", "max-size=20k", "--log-opt", "max-file=3", "--label", "team=blue", "--log-opt", "labels=team",
-      "busybox", "sh", "-c", "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; done; sleep 0.6; echo last",
+      "run",
+      "-d",
+      "--name",
+      "noisy",
+      "--log-opt",
+      "max-size=20k",
+      "--log-opt",
+      "max-file=3",
+      "--label",
+      "team=blue",
+      "--log-opt",
+      "labels=team",
+      "busybox",
+      "sh",
+      "-c",
+      "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; done; sleep 0.6; echo last",
     );
     const followed = await engine.docker("logs", "-f", "noisy");
     expect(followed.stdout).toEndWith("line 1000\nlast\n");
@@ -127,19 +194,36 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     const time = (await engine.docker("logs", "-t", "--tail", "1", "noisy")).stdout.split(" ")[0] as string;
     expect((await engine.docker("logs", "--since", time, "noisy")).stdout).toBe("last\n");
     expect((await engine.docker("logs", "--until", time, "noisy")).stdout).toEndWith("last\n");
-    expect((await engine.docker("run", "--name", "mute", "--log-driver", "none", "busybox", "echo", "hi")).stdout).toBe("hi\n");
-    expect((await engine.docker("logs", "mute")).stderr).toContain("configured logging driver does not support reading");
+    expect((await engine.docker("run", "--name", "mute", "--log-driver", "none", "busybox", "echo", "hi")).stdout).toBe(
+      "hi\n",
+    );
+    expect((await engine.docker("logs", "mute")).stderr).toContain(
+      "configured logging driver does not support reading",
+    );
     await engine.docker("rm", "noisy", "mute");
   });
 
   test("volumes: copy-up, sharing, nocopy, read-only, anonymous ones go with rm -v", async () => {
     const run = (...args: string[]) => engine.docker("run", "--rm", ...args);
-    expect((await run("-v", "data:/etc", "busybox", "sh", "-c", "echo more > /etc/added; ls /etc/passwd")).stdout).toBe("/etc/passwd\n");
+    expect((await run("-v", "data:/etc", "busybox", "sh", "-c", "echo more > /etc/added; ls /etc/passwd")).stdout).toBe(
+      "/etc/passwd\n",
+    );
     expect((await run("-v", "data:/x", "busybox", "ls", "/x")).stdout).toContain("added\ngroup\n");
     expect((await run("-v", "empty:/etc:nocopy", "busybox", "ls", "/etc")).stdout).not.toContain("passwd\n");
     expect((await run("-v", "data:/x:ro", "busybox", "touch", "/x/y")).stderr).toContain("Read-only file system");
     expect((await engine.docker("volume", "rm", "data", "empty")).code).toBe(0);
-    await engine.docker("run", "--name", "owner", "-v", "/anonymous", "-v", "named:/named", "busybox", "touch", "/named/file");
+    await engine.docker(
+      "run",
+      "--name",
+      "owner",
+      "-v",
+      "/anonymous",
+      "-v",
+      "named:/named",
+      "busybox",
+      "touch",
+      "/named/file",
+    );
     expect((await run("--volumes-from", "owner", "busybox", "ls", "/named")).stdout).toBe("file\n");
     expect((await engine.docker("volume", "rm", "named")).stderr).toContain("volume is in use");
     await engine.docker("rm", "-v", "owner");
@@ -148,10 +232,25 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
   });
 
   test("cp keeps to Docker's path rules", async () => {
-    await engine.docker("run", "-d", "--name", "files", "-v", "vol:/vol", "busybox", "sh", "-c", "mkdir -p /d/e; echo f > /d/e/f; ln -s /d/e /link; sleep 1000");
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "files",
+      "-v",
+      "vol:/vol",
+      "busybox",
+      "sh",
+      "-c",
+      "mkdir -p /d/e; echo f > /d/e/f; ln -s /d/e /link; sleep 1000",
+    );
     await Bun.sleep(150);
     const list = async (path: string) => {
-      const child = Bun.spawn(["sh", "-c", `docker cp files:${path} - | tar t`], { env: { ...process.env, DOCKER_HOST: engine.host }, stdout: "pipe", stderr: "ignore" });
+      const child = Bun.spawn(["sh", "-c", `docker cp files:${path} - | tar t`], {
+        env: { ...process.env, DOCKER_HOST: engine.host },
+        stdout: "pipe",
+        stderr: "ignore",
+      });
       return (await new Response(child.stdout).text()).trim().split("\n").sort();
     };
     expect(await list("/d")).toEqual(["d/", "d/e/", "d/e/f"]);
@@ -174,7 +273,9 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
   });
 
   test("--rm while a client looks on; many at once", async () => {
-    const results = await Promise.all(Array.from({ length: 12 }, (_, i) => engine.docker("run", "--rm", "busybox", "echo", String(i))));
+    const results = await Promise.all(
+      Array.from({ length: 12 }, (_, i) => engine.docker("run", "--rm", "busybox", "echo", String(i))),
+    );
     expect(results.map((result) => result.stdout.trim())).toEqual(Array.from({ length: 12 }, (_, i) => String(i)));
     expect((await engine.docker("ps", "-aq")).stdout).toBe("");
   });

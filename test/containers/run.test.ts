@@ -15,7 +15,9 @@ describe.skipIf(!canRunContainers)("docker run", () => {
 
   test("exit codes come through", async () => {
     const codes = [0, 1, 2, 42, 124, 125, 126, 127, 128, 200, 255];
-    const results = await Promise.all(codes.map((code) => run("--network", "none", "busybox", "sh", "-c", `exit ${code}`)));
+    const results = await Promise.all(
+      codes.map((code) => run("--network", "none", "busybox", "sh", "-c", `exit ${code}`)),
+    );
     expect(results.map((result) => result.code)).toEqual(codes);
   });
 
@@ -42,7 +44,9 @@ describe.skipIf(!canRunContainers)("docker run", () => {
       ["KILL", 137],
       ["TERM", 143],
     ] as const) {
-      const id = (await engine.docker("run", "-d", "busybox", "sh", "-c", "trap 'exit 143' TERM; while :; do sleep 0.05; done")).stdout.trim();
+      const id = (
+        await engine.docker("run", "-d", "busybox", "sh", "-c", "trap 'exit 143' TERM; while :; do sleep 0.05; done")
+      ).stdout.trim();
       const waiting = engine.docker("wait", id);
       await Bun.sleep(200);
       await engine.docker("kill", "-s", signal, id);
@@ -72,7 +76,9 @@ describe.skipIf(!canRunContainers)("docker run", () => {
 
   test("no stdin means an empty one", async () => {
     expect((await run("busybox", "cat")).stdout).toBe("");
-    expect((await engine.dockerWith("typed\n", "run", "--rm", "-i", "busybox", "sh", "-c", "read x; echo got $x")).stdout).toBe("got typed\n");
+    expect(
+      (await engine.dockerWith("typed\n", "run", "--rm", "-i", "busybox", "sh", "-c", "read x; echo got $x")).stdout,
+    ).toBe("got typed\n");
   });
 
   test("a terminal", async () => {
@@ -84,26 +90,51 @@ describe.skipIf(!canRunContainers)("docker run", () => {
   });
 
   test("-d prints the ID; the log is there; attach sees what follows", async () => {
-    const started = await engine.docker("run", "-d", "--name", "later", "busybox", "sh", "-c", "echo first; sleep 0.7; echo second; exit 5");
+    const started = await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "later",
+      "busybox",
+      "sh",
+      "-c",
+      "echo first; sleep 0.7; echo second; exit 5",
+    );
     expect(started.stdout).toMatch(/^[0-9a-f]{64}\n$/);
     const attached = await engine.docker("attach", "later");
     expect(attached).toEqual({ code: 5, stdout: "second\n", stderr: "" });
     expect((await engine.docker("logs", "later")).stdout).toBe("first\nsecond\n");
     expect((await engine.docker("logs", "--tail", "1", "later")).stdout).toBe("second\n");
-    expect((await engine.docker("logs", "-t", "later")).stdout).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z first\n/);
+    expect((await engine.docker("logs", "-t", "later")).stdout).toMatch(
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z first\n/,
+    );
     await engine.docker("rm", "later");
   });
 
   test("environment, working directory, user, hostname, entrypoint", async () => {
     const result = await run(
-      "-e", "A=1", "-e", "B=two words", "-w", "/made/here", "-u", "daemon", "-h", "box", "--entrypoint", "sh",
-      "busybox", "-c", 'echo "$A|$B|$PWD|$(id -u):$(id -g)|$(hostname)|$HOME"',
+      "-e",
+      "A=1",
+      "-e",
+      "B=two words",
+      "-w",
+      "/made/here",
+      "-u",
+      "daemon",
+      "-h",
+      "box",
+      "--entrypoint",
+      "sh",
+      "busybox",
+      "-c",
+      'echo "$A|$B|$PWD|$(id -u):$(id -g)|$(hostname)|$HOME"',
     );
     expect(result.stdout).toBe("1|two words|/made/here|1:1|box|/usr/sbin\n");
   });
 
   test("all three kinds of network", async () => {
-    const interfaces = async (network: string) => (await run("--network", network, "busybox", "ls", "/sys/class/net")).stdout.split(/\s+/).filter(Boolean);
+    const interfaces = async (network: string) =>
+      (await run("--network", network, "busybox", "ls", "/sys/class/net")).stdout.split(/\s+/).filter(Boolean);
     expect(await interfaces("none")).toEqual(["lo"]);
     expect(await interfaces("bridge")).toEqual(["eth0", "lo"]);
     expect((await interfaces("host")).length).toBeGreaterThanOrEqual(2);
@@ -122,12 +153,34 @@ describe.skipIf(!canRunContainers)("docker run", () => {
 
   test("exec: output, input, codes, detached, environment, user", async () => {
     await engine.docker("run", "-d", "--name", "host", "-e", "FROM=container", "busybox", "sleep", "1000");
-    expect(await engine.docker("exec", "host", "sh", "-c", "echo out; echo err >&2; exit 9")).toEqual({ code: 9, stdout: "out\n", stderr: "err\n" });
-    expect((await engine.dockerWith("x".repeat(1_000_000), "exec", "-i", "host", "wc", "-c")).stdout.trim()).toBe("1000000");
+    expect(await engine.docker("exec", "host", "sh", "-c", "echo out; echo err >&2; exit 9")).toEqual({
+      code: 9,
+      stdout: "out\n",
+      stderr: "err\n",
+    });
+    expect((await engine.dockerWith("x".repeat(1_000_000), "exec", "-i", "host", "wc", "-c")).stdout.trim()).toBe(
+      "1000000",
+    );
     const missing = await engine.docker("exec", "host", "nope");
     expect(missing.code).toBe(127);
     expect(missing.stdout + missing.stderr).toContain('exec: "nope": executable file not found in $PATH');
-    expect((await engine.docker("exec", "-e", "X=y", "-w", "/tmp", "-u", "1:1", "host", "sh", "-c", "echo $X $PWD $FROM $(id -u)")).stdout).toBe("y /tmp container 1\n");
+    expect(
+      (
+        await engine.docker(
+          "exec",
+          "-e",
+          "X=y",
+          "-w",
+          "/tmp",
+          "-u",
+          "1:1",
+          "host",
+          "sh",
+          "-c",
+          "echo $X $PWD $FROM $(id -u)",
+        )
+      ).stdout,
+    ).toBe("y /tmp container 1\n");
     expect((await engine.docker("exec", "-d", "host", "touch", "/made")).code).toBe(0);
     await Bun.sleep(100);
     expect((await engine.docker("exec", "host", "ls", "/made")).stdout).toBe("/made\n");
