@@ -17,15 +17,45 @@ function parse(flags: string[], json: unknown = {}) {
 test("defaults", () => {
   const config = parse([]);
   expect(config.hosts).toEqual(["unix:///run/gantry.sock"]);
-  expect(config.engine).toMatchObject({ dataRoot: "/var/lib/gantry", execRoot: "/run/gantry", logDriver: "json-file", defaultRuntime: "gantry" });
+  expect(config.engine).toMatchObject({
+    dataRoot: "/var/lib/gantry",
+    execRoot: "/run/gantry",
+    logDriver: "json-file",
+    defaultRuntime: "gantry",
+  });
 });
 
 test("flags in all their forms", () => {
   const config = parse([
-    "-H", "unix:///a.sock", "-Htcp://127.0.0.1:1234", "--host=tcp://[::1]:2", "-D", "--live-restore=false", "--data-root=/d/",
-    "--log-opt", "max-size=1m", "--log-opt", "max-file=2", "--label", "a=b", "--default-ulimit", "nofile=10:20", "--add-runtime", "x=/bin/x",
-    "--default-address-pool", "base=10.0.0.0/8,size=24", "--bip", "10.1.0.1/16", "--insecure-registry", "r:5000", "--mtu", "1400",
-    "--default-shm-size", "128m", "--dns", "1.1.1.1",
+    "-H",
+    "unix:///a.sock",
+    "-Htcp://127.0.0.1:1234",
+    "--host=tcp://[::1]:2",
+    "-D",
+    "--live-restore=false",
+    "--data-root=/d/",
+    "--log-opt",
+    "max-size=1m",
+    "--log-opt",
+    "max-file=2",
+    "--label",
+    "a=b",
+    "--default-ulimit",
+    "nofile=10:20",
+    "--add-runtime",
+    "x=/bin/x",
+    "--default-address-pool",
+    "base=10.0.0.0/8,size=24",
+    "--bip",
+    "10.1.0.1/16",
+    "--insecure-registry",
+    "r:5000",
+    "--mtu",
+    "1400",
+    "--default-shm-size",
+    "128m",
+    "--dns",
+    "1.1.1.1",
   ]);
   expect(config.hosts).toEqual(["unix:///a.sock", "tcp://127.0.0.1:1234", "tcp://[::1]:2"]);
   expect(config.engine).toMatchObject({
@@ -38,7 +68,11 @@ test("flags in all their forms", () => {
     defaultShmSize: 128 << 20,
     dns: ["1.1.1.1"],
   });
-  expect(config.network).toMatchObject({ bip: "10.1.0.1/16", mtu: 1400, addressPools: [{ base: "10.0.0.0/8", size: 24 }] });
+  expect(config.network).toMatchObject({
+    bip: "10.1.0.1/16",
+    mtu: 1400,
+    addressPools: [{ base: "10.0.0.0/8", size: 24 }],
+  });
   expect(config.registry.insecureRegistries).toEqual(["r:5000"]);
 });
 
@@ -68,7 +102,11 @@ test("refusals, in dockerd's words", () => {
     [["--debug=maybe"], {}, "strconv.ParseBool"],
     [["extra"], {}, "accepts no arguments"],
     [[], { "no-such-key": 1 }, "the following directives don't match any configuration option: no-such-key"],
-    [["--data-root", "/a"], { "data-root": "/b" }, "specified both as a flag and in the configuration file: data-root: (from flag: /a, from file: /b)"],
+    [
+      ["--data-root", "/a"],
+      { "data-root": "/b" },
+      "specified both as a flag and in the configuration file: data-root: (from flag: /a, from file: /b)",
+    ],
     [["--label", "a=b"], { labels: ["c=d"] }, "label: (from flag:"],
     [[], { mtu: "1400" }, "json: cannot unmarshal string into Go struct field Config.mtu of type int"],
     [[], "{", "unable to configure the daemon with file"],

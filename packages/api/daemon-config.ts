@@ -28,7 +28,9 @@ export const DEFAULT_CONFIG_FILE = "/etc/gantry/daemon.json";
 type Values = Map<DaemonOption, unknown>;
 
 const byFlag = new Map(DAEMON_OPTIONS.filter((option) => option.flag !== "").map((option) => [option.flag, option]));
-const byShort = new Map(DAEMON_OPTIONS.filter((option) => option.short).map((option) => [option.short as string, option]));
+const byShort = new Map(
+  DAEMON_OPTIONS.filter((option) => option.short).map((option) => [option.short as string, option]),
+);
 const byKey = new Map(DAEMON_OPTIONS.filter((option) => option.key !== "").map((option) => [option.key, option]));
 // The plural flags dockerd hides but takes.
 byFlag.set("hosts", byFlag.get("host") as DaemonOption);
@@ -98,7 +100,8 @@ function fromFlag(option: DaemonOption, text: string, before: unknown, flag: str
       if (/^(0|f|false)$/i.test(text)) return false;
       throw bad(flag, text, `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
     case "int":
-      if (!/^-?\d{1,15}$/.test(text)) throw bad(flag, text, `strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+      if (!/^-?\d{1,15}$/.test(text))
+        throw bad(flag, text, `strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
       return Number(text);
     case "list":
       return [...((before as string[]) ?? []), text];
@@ -126,7 +129,8 @@ function fromFlag(option: DaemonOption, text: string, before: unknown, flag: str
     }
     case "pools": {
       const fields = Object.fromEntries(text.split(",").map((part) => part.split("=", 2) as [string, string]));
-      if (!fields["base"] || !/^\d+$/.test(fields["size"] ?? "")) throw bad(flag, text, "invalid address pool: expected base=<cidr>,size=<bits>");
+      if (!fields["base"] || !/^\d+$/.test(fields["size"] ?? ""))
+        throw bad(flag, text, "invalid address pool: expected base=<cidr>,size=<bits>");
       return [...((before as object[]) ?? []), { base: fields["base"], size: Number(fields["size"]) }];
     }
     case "object": {
@@ -167,7 +171,8 @@ function readConfigFile(path: string, asked: boolean): Values {
 }
 
 function fromFile(option: DaemonOption, value: unknown, fail: (why: string) => Error): unknown {
-  const mismatch = (type: string) => fail(`json: cannot unmarshal ${typeof value} into Go struct field Config.${option.key} of type ${type}`);
+  const mismatch = (type: string) =>
+    fail(`json: cannot unmarshal ${typeof value} into Go struct field Config.${option.key} of type ${type}`);
   switch (option.kind) {
     case "string":
       if (option.key === "default-shm-size" && typeof value === "number") return String(value);
@@ -191,7 +196,8 @@ function fromFile(option: DaemonOption, value: unknown, fail: (why: string) => E
       }
       return value;
     case "map":
-      if (!isObject(value) || !Object.values(value).every((entry) => typeof entry === "string")) throw mismatch("map[string]string");
+      if (!isObject(value) || !Object.values(value).every((entry) => typeof entry === "string"))
+        throw mismatch("map[string]string");
       return value;
     default:
       if (!isObject(value)) throw mismatch("map");
@@ -230,7 +236,8 @@ function settle(values: Values): DaemonConfig {
     throw invalidParameter(`error initializing graphdriver: driver not supported: ${driver}`);
   }
   for (const option of get<string[]>("exec-opt") ?? []) {
-    if (option !== "native.cgroupdriver=cgroupfs") throw invalidParameter(`exec-opt ${option} is not supported: only native.cgroupdriver=cgroupfs is`);
+    if (option !== "native.cgroupdriver=cgroupfs")
+      throw invalidParameter(`exec-opt ${option} is not supported: only native.cgroupdriver=cgroupfs is`);
   }
   const engine = engineConfig(get);
   const logLevel = get<string>("log-level") ?? (engine.debug ? "debug" : "info");
@@ -290,15 +297,22 @@ function engineConfig(get: Get): EngineConfig {
   };
   config.dataRoot = absolute("data-root", config.dataRoot);
   config.execRoot = absolute("exec-root", config.execRoot);
-  const runtimes = get<Record<string, { path?: string; runtimeArgs?: string[]; runtimeType?: string }>>("add-runtime") ?? {};
+  const runtimes =
+    get<Record<string, { path?: string; runtimeArgs?: string[]; runtimeType?: string }>>("add-runtime") ?? {};
   for (const [name, runtime] of Object.entries(runtimes)) {
     if (name === "gantry") throw invalidParameter("runtime name 'gantry' is reserved");
     if (runtime.runtimeType) throw invalidParameter(`runtime ${name}: runtimeType is not supported, only path is`);
     if (!runtime.path) throw invalidParameter(`runtime ${name}: either a runtimeType or a path must be configured`);
-    config.runtimes[name] = { path: runtime.path, ...(runtime.runtimeArgs ? { runtimeArgs: runtime.runtimeArgs } : {}) };
+    config.runtimes[name] = {
+      path: runtime.path,
+      ...(runtime.runtimeArgs ? { runtimeArgs: runtime.runtimeArgs } : {}),
+    };
   }
   config.defaultRuntime = get<string>("default-runtime") ?? config.defaultRuntime;
-  if (!["gantry", "runc", "io.containerd.runc.v2"].includes(config.defaultRuntime) && config.runtimes[config.defaultRuntime] === undefined) {
+  if (
+    !["gantry", "runc", "io.containerd.runc.v2"].includes(config.defaultRuntime) &&
+    config.runtimes[config.defaultRuntime] === undefined
+  ) {
     throw invalidParameter(`specified default runtime '${config.defaultRuntime}' does not exist`);
   }
   config.liveRestore = get<boolean>("live-restore") ?? false;
@@ -312,7 +326,8 @@ function engineConfig(get: Get): EngineConfig {
     throw new GantryError("invalidParameter", `failed to set log opts: ${messageOf(error)}`);
   }
   config.cgroupParent = get<string>("cgroup-parent") ?? "";
-  if (config.cgroupParent.split("/").includes("..")) throw invalidParameter(`invalid cgroup-parent: ${config.cgroupParent}`);
+  if (config.cgroupParent.split("/").includes(".."))
+    throw invalidParameter(`invalid cgroup-parent: ${config.cgroupParent}`);
   config.init = get<boolean>("init") ?? false;
   const shm = get<string>("default-shm-size");
   if (shm !== undefined) config.defaultShmSize = parseSize(shm);
@@ -320,7 +335,8 @@ function engineConfig(get: Get): EngineConfig {
   config.seccompProfile = get<string>("seccomp-profile") ?? "";
   config.noNewPrivileges = get<boolean>("no-new-privileges") ?? false;
   const ipc = get<string>("default-ipc-mode") ?? "private";
-  if (ipc !== "private" && ipc !== "shareable") throw invalidParameter(`IPC mode "${ipc}" is not supported as the default value`);
+  if (ipc !== "private" && ipc !== "shareable")
+    throw invalidParameter(`IPC mode "${ipc}" is not supported as the default value`);
   config.defaultIpcMode = ipc;
   const cgroupns = get<string>("default-cgroupns-mode") ?? "";
   if (cgroupns !== "" && cgroupns !== "private" && cgroupns !== "host") {
@@ -341,10 +357,12 @@ function engineConfig(get: Get): EngineConfig {
   config.registryMirrors = get<string[]>("registry-mirror") ?? [];
   config.hostGatewayIps = get<string[]>("host-gateway-ip") ?? [];
   config.experimental = get<boolean>("experimental") ?? false;
-  config.defaultAddressPools = (get<{ base: string; size: number }[]>("default-address-pool") ?? []).map(({ base, size }) => ({
-    Base: base,
-    Size: size,
-  }));
+  config.defaultAddressPools = (get<{ base: string; size: number }[]>("default-address-pool") ?? []).map(
+    ({ base, size }) => ({
+      Base: base,
+      Size: size,
+    }),
+  );
   return config;
 }
 
@@ -384,8 +402,10 @@ function checkHost(text: string): string {
   if (text.startsWith("unix://")) {
     const path = text.slice(7);
     if (path === "") return "unix:///run/gantry.sock";
-    if (!path.startsWith("/") || path.includes("\0")) throw invalidParameter(`invalid bind address (${text}): the path must be absolute`);
-    if (Buffer.byteLength(path) > 107) throw invalidParameter(`invalid bind address (${text}): the path is longer than a socket's may be`);
+    if (!path.startsWith("/") || path.includes("\0"))
+      throw invalidParameter(`invalid bind address (${text}): the path must be absolute`);
+    if (Buffer.byteLength(path) > 107)
+      throw invalidParameter(`invalid bind address (${text}): the path is longer than a socket's may be`);
     return text;
   }
   if (text.startsWith("tcp://")) {
@@ -393,7 +413,8 @@ function checkHost(text: string): string {
     if (match === null || Number(match[2] ?? 0) > 65535) throw invalidParameter(`invalid bind address (${text})`);
     return text;
   }
-  if (text.startsWith("fd://")) throw invalidParameter(`invalid bind address (${text}): socket activation is not supported; use unix:// or tcp://`);
+  if (text.startsWith("fd://"))
+    throw invalidParameter(`invalid bind address (${text}): socket activation is not supported; use unix:// or tcp://`);
   throw invalidParameter(`invalid bind address (${text}): unsupported protocol`);
 }
 
@@ -403,4 +424,3 @@ function parseSize(text: string): number {
   if (match === null) throw invalidParameter(`invalid size: '${text}'`);
   return Math.floor(Number(match[1]) * 1024 ** " kmgt".indexOf((match[2] || " ").toLowerCase()));
 }
-

@@ -1,5 +1,15 @@
 /** How an option's value is written: as a flag, and in daemon.json. */
-export type OptionKind = "string" | "bool" | "int" | "list" | "map" | "pools" | "runtimes" | "ulimits" | "object" | "opts";
+export type OptionKind =
+  | "string"
+  | "bool"
+  | "int"
+  | "list"
+  | "map"
+  | "pools"
+  | "runtimes"
+  | "ulimits"
+  | "object"
+  | "opts";
 
 export interface DaemonOption {
   /** Flag without dashes; "" where only daemon.json has it. */
@@ -14,8 +24,18 @@ export interface DaemonOption {
   refused?: true;
 }
 
-const both = (name: string, kind: OptionKind, more: Partial<DaemonOption> = {}): DaemonOption => ({ flag: name, key: name, kind, ...more });
-const list = (flag: string, key: string, kind: OptionKind = "list", more: Partial<DaemonOption> = {}): DaemonOption => ({ flag, key, kind, ...more });
+const both = (name: string, kind: OptionKind, more: Partial<DaemonOption> = {}): DaemonOption => ({
+  flag: name,
+  key: name,
+  kind,
+  ...more,
+});
+const list = (
+  flag: string,
+  key: string,
+  kind: OptionKind = "list",
+  more: Partial<DaemonOption> = {},
+): DaemonOption => ({ flag, key, kind, ...more });
 
 /** dockerd's options (28.x), by flag and by daemon.json key. */
 export const DAEMON_OPTIONS: DaemonOption[] = [

@@ -1,14 +1,13 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { randomUUID } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { openBuilder } from "@gantry/builder";
 import { openDistribution } from "@gantry/distribution";
-import { applyRestartPolicies, type Engine, openDatabase, openEngine, shutdownEngine } from "@gantry/engine";
+import { applyRestartPolicies, type Engine, Images, openDatabase, openEngine, shutdownEngine } from "@gantry/engine";
 import { installInit, openRuntime, type Runtime, warmSeccomp } from "@gantry/libcontainer";
 import { openNetwork } from "@gantry/network";
 import { messageOf } from "@gantry/spec";
 import { closeWorkers, openStorage } from "@gantry/storage";
 import type { DaemonConfig } from "./daemon-config.ts";
-import { Images } from "@gantry/engine";
 import { type Listening, listenTcp, listenUnix, type TlsOptions } from "./http/index.ts";
 import { IdleKeeper } from "./idle.ts";
 import { buildPull } from "./routes/build-pull.ts";
@@ -99,8 +98,8 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
         stopped ??= (async () => {
           idle.stop();
           for (const one of listening) one.close();
+          await builder.close();
           await shutdownEngine(engine);
-          builder.close();
           await storage.settled();
           for (const one of listening) one.close(true);
           closeWorkers();
@@ -168,7 +167,9 @@ function takePidfile(path: string): () => void {
     // None.
   }
   if (/^\d+$/.test(there) && Number(there) !== process.pid && isDaemon(Number(there))) {
-    throw new Error(`failed to start daemon, ensure daemon is not running or delete ${path}: process with PID ${there} is still running`);
+    throw new Error(
+      `failed to start daemon, ensure daemon is not running or delete ${path}: process with PID ${there} is still running`,
+    );
   }
   mkdirSync(path.replace(/\/[^/]*$/, "") || "/", { recursive: true });
   writeFileSync(path, `${process.pid}\n`);

@@ -64,7 +64,10 @@ export function apiHandler(parts: ApiParts, idle: IdleKeeper): Handler {
       await router.handle(exchange);
     } catch (error) {
       if (engine.config.debug || statusOf(error) === 500) {
-        engine.log(statusOf(error) === 500 ? "error" : "debug", `${exchange.head.method} ${exchange.head.path}: ${messageOf(error)}`);
+        engine.log(
+          statusOf(error) === 500 ? "error" : "debug",
+          `${exchange.head.method} ${exchange.head.path}: ${messageOf(error)}`,
+        );
       }
       exchange.fail(error);
     }

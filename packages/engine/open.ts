@@ -11,13 +11,15 @@ import { ensureExecRoot, ownsNetwork, startContainer } from "./containers/start.
 import { stopContainer } from "./containers/stop.ts";
 import { Engine, type EngineParts } from "./engine.ts";
 import { startHealth } from "./health/monitor.ts";
-import { releaseHostMounts } from "./volumes/host-mounts.ts";
 import { now } from "./time.ts";
+import { releaseHostMounts } from "./volumes/host-mounts.ts";
 
 /** Whether cgroup v2 is mounted alone (type 0x63677270 is cgroup2's magic). */
 function hasCgroupV2(): boolean {
   try {
-    return readFileSync("/proc/self/mountinfo", "utf8").split("\n").some((line) => / \/sys\/fs\/cgroup .* - cgroup2 /.test(line));
+    return readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .some((line) => / \/sys\/fs\/cgroup .* - cgroup2 /.test(line));
   } catch {
     return false;
   }
@@ -65,7 +67,10 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
   }
   for (const container of engine.containers.all()) {
     if (container.task !== null) continue;
-    if (container.state.status === "removing" || (container.record.hostConfig.AutoRemove === true && container.state.startedBefore)) {
+    if (
+      container.state.status === "removing" ||
+      (container.record.hostConfig.AutoRemove === true && container.state.startedBefore)
+    ) {
       await removeLocked(engine, container, { force: true, volumes: true }).catch(() => {});
     }
   }
@@ -113,7 +118,8 @@ function lastExit(container: Container): ExitStatus {
   try {
     const exit = JSON.parse(readFileSync(container.exitFile, "utf8")) as ExitStatus;
     // Of this run, not of one before.
-    if (typeof exit.exitCode === "number" && Date.parse(exit.exitedAt) >= Date.parse(container.state.startedAt) - 1000) return exit;
+    if (typeof exit.exitCode === "number" && Date.parse(exit.exitedAt) >= Date.parse(container.state.startedAt) - 1000)
+      return exit;
   } catch {
     // None.
   }
@@ -132,7 +138,6 @@ async function recordExit(container: Container, status: ExitStatus): Promise<voi
   containerShm.release(container);
   releaseHostMounts(container.engine, container);
   await rm(container.stateDir, { recursive: true, force: true }).catch(() => {});
-
 }
 
 /** Starts what restart policies want running after a daemon start. Not awaited by the first request. */
@@ -144,7 +149,12 @@ export async function applyRestartPolicies(engine: Engine): Promise<void> {
     const name = record.hostConfig.RestartPolicy?.Name;
     if (name === "always") return state.startedBefore;
     if (name === "unless-stopped") return state.startedBefore && !state.manuallyStopped;
-    return name === "on-failure" && state.startedBefore && state.status === "exited" && wantsRestart(container, state.exitCode);
+    return (
+      name === "on-failure" &&
+      state.startedBefore &&
+      state.status === "exited" &&
+      wantsRestart(container, state.exitCode)
+    );
   });
   await Promise.all(
     wanted.map(async (container) => {

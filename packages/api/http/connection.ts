@@ -198,7 +198,8 @@ export class Connection {
   private readHead(): boolean {
     let input = this.input as Buffer;
     let start = 0;
-    while (this.scanned === 0 && input.length >= start + 2 && input[start] === 13 && input[start + 1] === 10) start += 2;
+    while (this.scanned === 0 && input.length >= start + 2 && input[start] === 13 && input[start + 1] === 10)
+      start += 2;
     if (start > 0) {
       input = input.subarray(start);
       this.input = input;

@@ -45,7 +45,8 @@ router.add([
       body: Type.Object({ Tty: Type.Optional(Type.Boolean()), Memory: Type.Optional(Type.Integer()) }),
       bodyName: "CreateRequest",
     },
-    (context) => context.json({ name: context.params["name"], query: context.query, body: context.body, api: context.api }),
+    (context) =>
+      context.json({ name: context.params["name"], query: context.query, body: context.body, api: context.api }),
   ),
 ]);
 
@@ -154,7 +155,9 @@ describe("requests", () => {
     );
     expect(got).toContain(`{"size":${size}}`);
     const socket = await open();
-    socket.write("POST /count HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    socket.write(
+      "POST /count HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+    );
     const first = await new Promise<Buffer>((resolve) => socket.once("data", resolve));
     expect(first.toString()).toBe("HTTP/1.1 100 Continue\r\n\r\n");
     socket.write("abc");
@@ -230,7 +233,10 @@ describe("streams", () => {
 });
 
 test("types of the context follow the declaration", () => {
-  route("GET", "/x", { query: Type.Object({ a: Type.Optional(Type.Boolean()) }) }, (context: Context<{ a?: boolean }>) =>
-    context.json(context.query.a === true),
+  route(
+    "GET",
+    "/x",
+    { query: Type.Object({ a: Type.Optional(Type.Boolean()) }) },
+    (context: Context<{ a?: boolean }>) => context.json(context.query.a === true),
   );
 });

@@ -6,5 +6,5 @@ export { HttpError, MAX_HEAD, parseHead, type RequestHead } from "./head.ts";
 export { Hijacked } from "./hijack.ts";
 export { type Listening, listenTcp, listenUnix, type TlsOptions } from "./listen.ts";
 export { boolValue, intValue } from "./query.ts";
-export { WebSocketStream } from "./websocket.ts";
 export { type Context, MAX_API, MIN_API, type Route, Router, route } from "./router.ts";
+export { WebSocketStream } from "./websocket.ts";

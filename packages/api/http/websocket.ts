@@ -20,10 +20,16 @@ export class WebSocketStream {
   static accept(exchange: Exchange): WebSocketStream {
     const { headers, upgrade } = exchange.head;
     const key = headers.get("sec-websocket-key") ?? "";
-    if (upgrade !== "websocket" || !/^[A-Za-z0-9+/]{22}==$/.test(key) || headers.get("sec-websocket-version") !== "13") {
+    if (
+      upgrade !== "websocket" ||
+      !/^[A-Za-z0-9+/]{22}==$/.test(key) ||
+      headers.get("sec-websocket-version") !== "13"
+    ) {
       throw invalidParameter("not a websocket handshake");
     }
-    const accept = createHash("sha1").update(key + GUID).digest("base64");
+    const accept = createHash("sha1")
+      .update(key + GUID)
+      .digest("base64");
     return new WebSocketStream(exchange.hijack("", { "Sec-WebSocket-Accept": accept }));
   }
 

@@ -55,7 +55,9 @@ export function containerFileRoutes(engine: Engine, images: Images): Route[] {
     }),
     route("GET", "/containers/{name}/export", {}, async (context) => {
       const tar = await exportContainer(engine, get(context));
-      await context.stream({ "Content-Type": "application/octet-stream" }).pipe(tar as unknown as AsyncIterable<Uint8Array>);
+      await context
+        .stream({ "Content-Type": "application/octet-stream" })
+        .pipe(tar as unknown as AsyncIterable<Uint8Array>);
     }),
     route(
       "POST",

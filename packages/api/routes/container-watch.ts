@@ -1,11 +1,4 @@
-import {
-  type Engine,
-  Filters,
-  pruneContainers,
-  sampleStats,
-  topContainer,
-  updateContainer,
-} from "@gantry/engine";
+import { type Engine, Filters, pruneContainers, sampleStats, topContainer, updateContainer } from "@gantry/engine";
 import { UpdateConfig } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";

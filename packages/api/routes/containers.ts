@@ -14,7 +14,7 @@ import {
   unpauseContainer,
   waitContainer,
 } from "@gantry/engine";
-import { conflict, ContainerCreateRequest, GantryError, invalidParameter } from "@gantry/spec";
+import { ContainerCreateRequest, conflict, GantryError, invalidParameter } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
 
@@ -61,7 +61,9 @@ export function containerRoutes(engine: Engine): Route[] {
       },
     ),
     route("GET", "/containers/{name}/json", { query: Type.Object({ size: flag }) }, async (context) => {
-      context.json(await inspectContainer(engine, get(context), { size: context.query.size === true, api: context.api }));
+      context.json(
+        await inspectContainer(engine, get(context), { size: context.query.size === true, api: context.api }),
+      );
     }),
     route("POST", "/containers/{name}/start", { query: Type.Object({ detachKeys: text }) }, async (context) => {
       await startContainer(engine, get(context));
@@ -71,10 +73,15 @@ export function containerRoutes(engine: Engine): Route[] {
       await stopContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
       context.empty();
     }),
-    route("POST", "/containers/{name}/restart", { query: Type.Object({ t: number, signal: text }) }, async (context) => {
-      await restartContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
-      context.empty();
-    }),
+    route(
+      "POST",
+      "/containers/{name}/restart",
+      { query: Type.Object({ t: number, signal: text }) },
+      async (context) => {
+        await restartContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
+        context.empty();
+      },
+    ),
     route("POST", "/containers/{name}/kill", { query: Type.Object({ signal: text }) }, async (context) => {
       try {
         await killContainer(engine, get(context), context.query.signal ?? "");
@@ -106,12 +113,17 @@ export function containerRoutes(engine: Engine): Route[] {
       }
       stream.end();
     }),
-    route("DELETE", "/containers/{name}", { query: Type.Object({ v: flag, force: flag, link: flag }) }, async (context) => {
-      const { v, force, link } = context.query;
-      if (link === true) throw invalidParameter("link removal is not supported");
-      await removeContainer(engine, get(context), { volumes: v === true, force: force === true });
-      context.empty();
-    }),
+    route(
+      "DELETE",
+      "/containers/{name}",
+      { query: Type.Object({ v: flag, force: flag, link: flag }) },
+      async (context) => {
+        const { v, force, link } = context.query;
+        if (link === true) throw invalidParameter("link removal is not supported");
+        await removeContainer(engine, get(context), { volumes: v === true, force: force === true });
+        context.empty();
+      },
+    ),
     route("POST", "/containers/{name}/rename", { query: Type.Object({ name: text }) }, async (context) => {
       const container = get(context);
       const wanted = context.query.name ?? "";
@@ -132,18 +144,13 @@ export function containerRoutes(engine: Engine): Route[] {
       container.emit("rename", { oldName: `/${old}` });
       context.empty();
     }),
-    route(
-      "POST",
-      "/containers/{name}/resize",
-      { query: Type.Object({ h: number, w: number }) },
-      async (context) => {
-        const container = get(context);
-        const { h = 0, w = 0 } = context.query;
-        if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);
-        await container.task.resize(h, w);
-        container.emit("resize", { height: String(h), width: String(w) });
-        context.empty(200);
-      },
-    ),
+    route("POST", "/containers/{name}/resize", { query: Type.Object({ h: number, w: number }) }, async (context) => {
+      const container = get(context);
+      const { h = 0, w = 0 } = context.query;
+      if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);
+      await container.task.resize(h, w);
+      container.emit("resize", { height: String(h), width: String(w) });
+      context.empty(200);
+    }),
   ];
 }

@@ -40,7 +40,9 @@ export async function diskUsage(
     };
   }
   if (containers !== null) {
-    const active = containers.filter(({ State }) => State === "running" || State === "paused" || State === "restarting");
+    const active = containers.filter(
+      ({ State }) => State === "running" || State === "paused" || State === "restarting",
+    );
     const total = sum(containers.map((one) => one.SizeRw ?? 0));
     result.ContainerUsage = {
       ActiveCount: active.length,

@@ -73,7 +73,11 @@ export async function systemInfo({ engine, images, config }: ApiParts): Promise<
     Architecture: arch() === "arm64" ? "aarch64" : "x86_64",
     IndexServerAddress: "https://index.docker.io/v1/",
     RegistryConfig: {
-      InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8", ...engine.config.insecureRegistries.filter((entry) => entry.includes("/"))],
+      InsecureRegistryCIDRs: [
+        "::1/128",
+        "127.0.0.0/8",
+        ...engine.config.insecureRegistries.filter((entry) => entry.includes("/")),
+      ],
       IndexConfigs: {
         "docker.io": { Name: "docker.io", Mirrors: config.registry.registryMirrors, Secure: true, Official: true },
         ...Object.fromEntries(
@@ -97,7 +101,14 @@ export async function systemInfo({ engine, images, config }: ApiParts): Promise<
     ServerVersion: VERSION,
     Runtimes: runtimes,
     DefaultRuntime: engine.config.defaultRuntime,
-    Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
+    Swarm: {
+      NodeID: "",
+      NodeAddr: "",
+      LocalNodeState: "inactive",
+      ControlAvailable: false,
+      Error: "",
+      RemoteManagers: null,
+    },
     LiveRestoreEnabled: engine.config.liveRestore,
     Isolation: "",
     InitBinary: "docker-init",

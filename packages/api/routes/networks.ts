@@ -1,4 +1,12 @@
-import { connectNetwork, createNetwork, disconnectNetwork, type Engine, Filters, listNetworks, pruneNetworks } from "@gantry/engine";
+import {
+  connectNetwork,
+  createNetwork,
+  disconnectNetwork,
+  type Engine,
+  Filters,
+  listNetworks,
+  pruneNetworks,
+} from "@gantry/engine";
 import { NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest, notFound } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
@@ -30,16 +38,26 @@ export function networkRoutes(engine: Engine): Route[] {
     route("POST", "/networks/prune", { query: Type.Object({ filters: text }) }, async (context) => {
       context.json(await pruneNetworks(engine, Filters.parse(context.query.filters)));
     }),
-    route("POST", "/networks/{id}/connect", { body: NetworkConnectRequest, bodyName: "ConnectRequest" }, async (context) => {
-      const { Container, EndpointConfig } = context.body;
-      await connectNetwork(engine, context.params["id"] as string, Container ?? "", EndpointConfig ?? {});
-      context.empty(200);
-    }),
-    route("POST", "/networks/{id}/disconnect", { body: NetworkDisconnectRequest, bodyName: "DisconnectRequest" }, async (context) => {
-      const { Container, Force } = context.body;
-      await disconnectNetwork(engine, context.params["id"] as string, Container ?? "", Force === true);
-      context.empty(200);
-    }),
+    route(
+      "POST",
+      "/networks/{id}/connect",
+      { body: NetworkConnectRequest, bodyName: "ConnectRequest" },
+      async (context) => {
+        const { Container, EndpointConfig } = context.body;
+        await connectNetwork(engine, context.params["id"] as string, Container ?? "", EndpointConfig ?? {});
+        context.empty(200);
+      },
+    ),
+    route(
+      "POST",
+      "/networks/{id}/disconnect",
+      { body: NetworkDisconnectRequest, bodyName: "DisconnectRequest" },
+      async (context) => {
+        const { Container, Force } = context.body;
+        await disconnectNetwork(engine, context.params["id"] as string, Container ?? "", Force === true);
+        context.empty(200);
+      },
+    ),
     route("DELETE", "/networks/{id}", {}, async (context) => {
       await engine.network.remove(context.params["id"] as string);
       context.empty();

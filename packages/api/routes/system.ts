@@ -51,7 +51,9 @@ export function systemRoutes(parts: ApiParts): Route[] {
     route(
       "GET",
       "/system/df",
-      { query: Type.Object({ type: Type.Optional(Type.Array(Type.String())), verbose: Type.Optional(Type.Boolean()) }) },
+      {
+        query: Type.Object({ type: Type.Optional(Type.Array(Type.String())), verbose: Type.Optional(Type.Boolean()) }),
+      },
       async (context) => {
         const { type = [], verbose = false } = context.query;
         context.json(await diskUsage(parts, { types: type, api: context.api, verbose }));

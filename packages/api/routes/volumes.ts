@@ -1,4 +1,12 @@
-import { createVolume, type Engine, Filters, inspectVolume, listVolumes, pruneVolumes, removeVolume } from "@gantry/engine";
+import {
+  createVolume,
+  type Engine,
+  Filters,
+  inspectVolume,
+  listVolumes,
+  pruneVolumes,
+  removeVolume,
+} from "@gantry/engine";
 import { VolumeCreate } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
@@ -18,7 +26,15 @@ export function volumeRoutes(engine: Engine): Route[] {
     route("POST", "/volumes/prune", { query: Type.Object({ filters: text }) }, async (context) => {
       const filters = Filters.parse(context.query.filters);
       // Up to API 1.41 named volumes went too.
-      const all = context.api < 42 ? Filters.parse(JSON.stringify({ ...Object.fromEntries(filters.keys().map((key) => [key, filters.get(key)])), all: ["true"] })) : filters;
+      const all =
+        context.api < 42
+          ? Filters.parse(
+              JSON.stringify({
+                ...Object.fromEntries(filters.keys().map((key) => [key, filters.get(key)])),
+                all: ["true"],
+              }),
+            )
+          : filters;
       context.json(await pruneVolumes(engine, all));
     }),
     route("GET", "/volumes/{name}", {}, (context) => {

@@ -21,7 +21,11 @@ function describe(container: Container, located: Located, path: string): Contain
 }
 
 /** What is at a path of a container (HEAD …/archive). Throws notFound. */
-export async function statContainerPath(engine: Engine, container: Container, path: string): Promise<ContainerPathStat> {
+export async function statContainerPath(
+  engine: Engine,
+  container: Container,
+  path: string,
+): Promise<ContainerPathStat> {
   const wanted = containerPath(path);
   const located = await locate(engine, container, wanted, false);
   try {

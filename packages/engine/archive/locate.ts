@@ -45,7 +45,8 @@ export async function locate(engine: Engine, container: Container, path: string,
     const source = mountSource(mount);
     const fd = open(source, O.PATH);
     const isDirectory = (statx(fd, "").mode & S.IFMT) === S.IFDIR;
-    if (isDirectory) return { rootFd: fd, path: path.slice(mount.destination.length) || "/", writable, close: () => close(fd) };
+    if (isDirectory)
+      return { rootFd: fd, path: path.slice(mount.destination.length) || "/", writable, close: () => close(fd) };
     close(fd);
     const parent = open(posix.dirname(source), O.PATH | O.DIRECTORY);
     return { rootFd: parent, path: `/${posix.basename(source)}`, writable, close: () => close(parent) };

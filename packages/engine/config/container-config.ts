@@ -13,16 +13,19 @@ const MIN_DURATION = 1_000_000;
 /** Refuses what Docker refuses in a container's portable configuration. */
 export function validateContainerConfig(config: ContainerConfig): void {
   if (config.WorkingDir && !config.WorkingDir.startsWith("/")) {
-    throw invalidParameter(
-      `the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`,
-    );
+    throw invalidParameter(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
   }
   if (config.StopSignal) parseSignal(config.StopSignal);
   for (const entry of config.Env ?? []) {
     if (entry === "" || entry.startsWith("=")) throw invalidParameter(`invalid environment variable: ${entry}`);
     if (entry.includes("\0")) throw invalidParameter("invalid environment variable: it contains a NUL byte");
   }
-  for (const text of [...(config.Cmd ?? []), ...(config.Entrypoint ?? []), config.User ?? "", config.WorkingDir ?? ""]) {
+  for (const text of [
+    ...(config.Cmd ?? []),
+    ...(config.Entrypoint ?? []),
+    config.User ?? "",
+    config.WorkingDir ?? "",
+  ]) {
     if (text.includes("\0")) throw invalidParameter("invalid argument: it contains a NUL byte");
   }
   if (config.Hostname && !/^[A-Za-z0-9_.-]{1,63}$/.test(config.Hostname)) {

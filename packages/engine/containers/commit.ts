@@ -1,4 +1,4 @@
-import { conflict, type ContainerConfigRequest, type Digest, type ImageRunConfig } from "@gantry/spec";
+import { type ContainerConfigRequest, conflict, type Digest, type ImageRunConfig } from "@gantry/spec";
 import { mergeImageConfig, normaliseConfig } from "../config/container-config.ts";
 import type { Engine } from "../engine.ts";
 import type { Images } from "../images/index.ts";
@@ -54,7 +54,11 @@ export async function commitContainer(
       tag: options.tag,
       changes: options.changes,
     });
-    container.emit("commit", { comment: options.comment, imageID: id, imageRef: options.repository === "" ? "" : `${options.repository}:${options.tag || "latest"}` });
+    container.emit("commit", {
+      comment: options.comment,
+      imageID: id,
+      imageRef: options.repository === "" ? "" : `${options.repository}:${options.tag || "latest"}`,
+    });
     return id;
   } finally {
     lease.release();

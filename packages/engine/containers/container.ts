@@ -1,4 +1,5 @@
 import type { AttachRequest, AttachStream, ExitStatus, Task } from "@gantry/libcontainer";
+import { messageOf } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { Mutex } from "../mutex.ts";
 import type { ContainerRecord, ContainerStateRecord } from "./record.ts";
@@ -73,11 +74,23 @@ export class Container {
     return `${this.engine.config.execRoot}/shm/${this.id}`;
   }
 
+  /**
+   * Writes the state. A full disk must not keep an exit from those who wait for it: what could not be written is
+   * logged, and found out again from the shim after a restart.
+   */
   saveState(): void {
-    if (!this.removed) this.engine.containers.store.saveState(this.id, this.state);
+    this.write(() => this.engine.containers.store.saveState(this.id, this.state));
   }
   save(): void {
-    if (!this.removed) this.engine.containers.store.save(this.record, this.state);
+    this.write(() => this.engine.containers.store.save(this.record, this.state));
+  }
+  private write(work: () => void): void {
+    if (this.removed) return;
+    try {
+      work();
+    } catch (error) {
+      this.engine.log("error", `container ${this.id}: its state could not be saved: ${messageOf(error)}`);
+    }
   }
 
   /** Emits an event about this container, with its labels as attributes. */

@@ -1,4 +1,4 @@
-import { conflict, invalidParameter, notFound } from "@gantry/spec";
+import { conflict, invalidParameter, messageOf, notFound } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { generateName } from "../names/generator.ts";
 import type { ContainerStore } from "../state/container-store.ts";
@@ -110,7 +110,11 @@ export class Containers {
 
   /** Forgets a container: gone from lists and disk. */
   forget(container: Container): void {
-    this.store.delete(container.id);
+    try {
+      this.store.delete(container.id);
+    } catch (error) {
+      this.engine.log("error", `container ${container.id}: its row could not be deleted: ${messageOf(error)}`);
+    }
     container.removed = true;
     this.byId.delete(container.id);
     if (this.byName.get(container.name) === container.id) this.byName.delete(container.name);

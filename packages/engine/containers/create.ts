@@ -138,9 +138,7 @@ function resolveNamespaceSharing(engine: Engine, host: HostConfig, endpoints: Re
   if (mode === "host" || mode === "none" || mode.startsWith("container:")) {
     const other = Object.keys(endpoints).find((name) => name !== mode);
     if (other !== undefined && mode !== "none") {
-      throw invalidParameter(
-        `conflicting options: cannot attach both user-defined and non-user-defined network-modes`,
-      );
+      throw invalidParameter(`conflicting options: cannot attach both user-defined and non-user-defined network-modes`);
     }
     return;
   }

@@ -1,4 +1,11 @@
-import type { ContainerConfig, ContainerInspect, EndpointSettings, HostConfig, MountPoint, PortMap } from "@gantry/spec";
+import type {
+  ContainerConfig,
+  ContainerInspect,
+  EndpointSettings,
+  HostConfig,
+  MountPoint,
+  PortMap,
+} from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { mountSource } from "../spec/mounts.ts";
 import type { Container } from "./container.ts";
@@ -89,7 +96,8 @@ export function mountPoint(mount: ContainerMount): MountPoint {
 /** The endpoints a stopped container would join, a running one has. */
 export function containerEndpoints(engine: Engine, container: Container): Record<string, EndpointSettings> {
   const result: Record<string, EndpointSettings> = {};
-  for (const [name, endpoint] of Object.entries(engine.network.endpoints(container.id))) result[name] = fullEndpoint(endpoint);
+  for (const [name, endpoint] of Object.entries(engine.network.endpoints(container.id)))
+    result[name] = fullEndpoint(endpoint);
   const mode = container.record.hostConfig.NetworkMode ?? "bridge";
   if (mode.startsWith("container:")) return result;
   if (Object.keys(result).length === 0) {

@@ -39,20 +39,33 @@ export async function listContainers(engine: Engine, options: ListOptions): Prom
   const { filters } = options;
   filters.allow(...KEYS);
   for (const status of filters.get("status")) {
-    if (!STATUSES.includes(status)) throw invalidParameter(`invalid filter 'status=${status}': invalid value for state (${status}): must be one of ${STATUSES.join(", ")}`);
+    if (!STATUSES.includes(status))
+      throw invalidParameter(
+        `invalid filter 'status=${status}': invalid value for state (${status}): must be one of ${STATUSES.join(", ")}`,
+      );
   }
   for (const health of filters.get("health")) {
-    if (!HEALTHS.includes(health)) throw invalidParameter(`invalid filter 'health=${health}': invalid value for health (${health}): must be one of none, starting, healthy, unhealthy`);
+    if (!HEALTHS.includes(health))
+      throw invalidParameter(
+        `invalid filter 'health=${health}': invalid value for health (${health}): must be one of none, starting, healthy, unhealthy`,
+      );
   }
   const exited = filters.get("exited").map((text) => {
-    if (!/^-?\d+$/.test(text)) throw invalidParameter(`invalid filter 'exited=${text}': strconv.Atoi: parsing "${text}": invalid syntax`);
+    if (!/^-?\d+$/.test(text))
+      throw invalidParameter(`invalid filter 'exited=${text}': strconv.Atoi: parsing "${text}": invalid syntax`);
     return Number(text);
   });
   const before = boundary(engine, filters, "before");
   const since = boundary(engine, filters, "since");
   const ancestors = ancestorIds(engine, filters);
   // A filter on the state looks at all containers, as does a limit.
-  const all = options.all || options.limit > 0 || filters.has("status") || filters.has("exited") || before !== null || since !== null;
+  const all =
+    options.all ||
+    options.limit > 0 ||
+    filters.has("status") ||
+    filters.has("exited") ||
+    before !== null ||
+    since !== null;
 
   const sorted = engine.containers.all().sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
   const result: ContainerSummary[] = [];
@@ -111,9 +124,13 @@ function matches(container: Container, filters: Filters, exited: number[], ances
     (!filters.has("is-task") || !filters.bool("is-task", false)) &&
     (!filters.has("isolation") || filters.exact("isolation", record.hostConfig.Isolation || "default")) &&
     (!filters.has("volume") ||
-      filters.get("volume").some((wanted) =>
-        record.mounts.some((mount) => mount.name === wanted || mount.source === wanted || mount.destination === wanted),
-      ))
+      filters
+        .get("volume")
+        .some((wanted) =>
+          record.mounts.some(
+            (mount) => mount.name === wanted || mount.source === wanted || mount.destination === wanted,
+          ),
+        ))
   );
 }
 
@@ -122,7 +139,9 @@ function networkMatches(filters: Filters, summary: ContainerSummary): boolean {
   const networks = Object.entries(summary.NetworkSettings?.Networks ?? {});
   return filters
     .get("network")
-    .some((wanted) => networks.some(([name, endpoint]) => name === wanted || (endpoint.NetworkID ?? "").startsWith(wanted)));
+    .some((wanted) =>
+      networks.some(([name, endpoint]) => name === wanted || (endpoint.NetworkID ?? "").startsWith(wanted)),
+    );
 }
 
 function portsMatch(filters: Filters, container: Container, summary: ContainerSummary): boolean {
@@ -130,8 +149,14 @@ function portsMatch(filters: Filters, container: Container, summary: ContainerSu
     if (!filters.has(key)) continue;
     const have =
       key === "publish"
-        ? summary.Ports.filter((port) => port.PublicPort !== undefined).flatMap((port) => [`${port.PublicPort}/${port.Type}`, `${port.PrivatePort}/${port.Type}`])
-        : [...Object.keys(container.record.config.ExposedPorts ?? {}).map(portKey), ...summary.Ports.map((port) => `${port.PrivatePort}/${port.Type}`)];
+        ? summary.Ports.filter((port) => port.PublicPort !== undefined).flatMap((port) => [
+            `${port.PublicPort}/${port.Type}`,
+            `${port.PrivatePort}/${port.Type}`,
+          ])
+        : [
+            ...Object.keys(container.record.config.ExposedPorts ?? {}).map(portKey),
+            ...summary.Ports.map((port) => `${port.PrivatePort}/${port.Type}`),
+          ];
     const ok = filters.get(key).some((text) => {
       const [range, proto = "tcp"] = text.split("/");
       const [from, to = from] = (range ?? "").split("-").map(Number);
@@ -163,7 +188,9 @@ function summarise(engine: Engine, container: Container): ContainerSummary {
       NetworkMode: host.NetworkMode ?? "",
       ...(host.Annotations ? { Annotations: host.Annotations } : {}),
     },
-    ...(state.health === undefined ? {} : { Health: { Status: state.health.Status, FailingStreak: state.health.FailingStreak } }),
+    ...(state.health === undefined
+      ? {}
+      : { Health: { Status: state.health.Status, FailingStreak: state.health.FailingStreak } }),
     NetworkSettings: { Networks: containerEndpoints(engine, container) },
     Mounts: record.mounts.map(mountPoint),
   };
@@ -173,7 +200,8 @@ function summarise(engine: Engine, container: Container): ContainerSummary {
 function imageName(engine: Engine, container: Container): string {
   const { config, imageId } = container.record;
   const name = config.Image ?? "";
-  if (name === "" || imageId === "" || imageId.startsWith(name) || imageId.slice(7).startsWith(name)) return name || imageId;
+  if (name === "" || imageId === "" || imageId.startsWith(name) || imageId.slice(7).startsWith(name))
+    return name || imageId;
   const image = engine.storage.images.get(imageId);
   if (image === null) return imageId;
   const tag = name.includes("@") || /:[^/]+$/.test(name) ? name : `${name}:latest`;

@@ -19,7 +19,13 @@ export const containerShm = {
     }
     if (mode !== "shareable") return null;
     mkdirSync(container.shmPath, { recursive: true, mode: 0o700 });
-    mount("shm", container.shmPath, "tmpfs", MS.NOEXEC | MS.NOSUID | MS.NODEV, `mode=1777,size=${hostConfig.ShmSize ?? 64 << 20}`);
+    mount(
+      "shm",
+      container.shmPath,
+      "tmpfs",
+      MS.NOEXEC | MS.NOSUID | MS.NODEV,
+      `mode=1777,size=${hostConfig.ShmSize ?? 64 << 20}`,
+    );
     return container.shmPath;
   },
 

@@ -1,8 +1,15 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname as hostName } from "node:os";
-import { type AttachStream, type CreateRequest, type LogTarget, type Rootfs, StartError, type Task } from "@gantry/libcontainer";
-import { conflict, GantryError, invalidParameter, messageOf, notFound, notModified, systemError } from "@gantry/spec";
+import {
+  type AttachStream,
+  type CreateRequest,
+  type LogTarget,
+  type Rootfs,
+  StartError,
+  type Task,
+} from "@gantry/libcontainer";
 import type { PreparedSandbox } from "@gantry/network";
+import { conflict, GantryError, invalidParameter, messageOf, notFound, notModified, systemError } from "@gantry/spec";
 import { parseLogSize } from "../config/host-config.ts";
 import type { Engine } from "../engine.ts";
 import { startHealth } from "../health/monitor.ts";
@@ -70,7 +77,8 @@ export async function startLocked(engine: Engine, container: Container, options:
     if (state.startedBefore) state.finishedAt = now();
     container.saveState();
     container.notifyExit({ exitCode: state.exitCode });
-    if (container.record.hostConfig.AutoRemove === true) await removeLocked(engine, container, { force: true, volumes: true });
+    if (container.record.hostConfig.AutoRemove === true)
+      await removeLocked(engine, container, { force: true, volumes: true });
     throw failure.error;
   }
   container.task = task;
@@ -200,7 +208,10 @@ function namespaces(engine: Engine, container: Container): Sharing {
     const other = engine.containers.find(name);
     const what = type === "network" ? "network namespace" : type === "ipc" ? "IPC namespace" : "PID namespace";
     if (other === null) throw notFound(`joining ${what} of container: No such container: ${name}`);
-    if (!other.running) throw conflict(`cannot join ${what} of a non running container: container ${other.name} is ${other.state.status}`);
+    if (!other.running)
+      throw conflict(
+        `cannot join ${what} of a non running container: container ${other.name} is ${other.state.status}`,
+      );
     return `/proc/${other.state.pid}/ns/${type === "network" ? "net" : type}`;
   };
   return {
@@ -298,5 +309,6 @@ function translate(error: unknown): { exitCode: number; error: GantryError } {
 }
 
 export function ensureExecRoot(engine: Engine): void {
-  for (const dir of ["containers", "shm"]) mkdirSync(`${engine.config.execRoot}/${dir}`, { recursive: true, mode: 0o711 });
+  for (const dir of ["containers", "shm"])
+    mkdirSync(`${engine.config.execRoot}/${dir}`, { recursive: true, mode: 0o711 });
 }

@@ -31,7 +31,11 @@ function systemCpu(): number {
 }
 
 /** One sample; `previous` becomes its precpu. A container that does not run gives zeros. */
-export async function sampleStats(engine: Engine, container: Container, previous: ContainerStats | null): Promise<ContainerStats> {
+export async function sampleStats(
+  engine: Engine,
+  container: Container,
+  previous: ContainerStats | null,
+): Promise<ContainerStats> {
   const base = {
     name: `/${container.name}`,
     id: container.id,
@@ -45,7 +49,14 @@ export async function sampleStats(engine: Engine, container: Container, previous
   let reading: CgroupStats | null = null;
   if (task !== null && container.running) reading = await task.stats().catch(() => null);
   if (reading === null) {
-    return { ...base, read: ZERO_TIME, pids_stats: {}, blkio_stats: EMPTY_BLKIO, cpu_stats: EMPTY_CPU, memory_stats: {} };
+    return {
+      ...base,
+      read: ZERO_TIME,
+      pids_stats: {},
+      blkio_stats: EMPTY_BLKIO,
+      cpu_stats: EMPTY_CPU,
+      memory_stats: {},
+    };
   }
   const networks = await engine.network.stats(container.id).catch(() => ({}));
   return {

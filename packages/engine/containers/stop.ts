@@ -28,7 +28,10 @@ export async function stopContainer(_engine: Engine, container: Container, optio
   await container.lock.run(() => stopLocked(container, { timeout: options.timeout, signal }));
 }
 
-async function stopLocked(container: Container, options: { timeout?: number | undefined; signal?: number | undefined }): Promise<void> {
+async function stopLocked(
+  container: Container,
+  options: { timeout?: number | undefined; signal?: number | undefined },
+): Promise<void> {
   const { task, exited, record, state } = container;
   if (task === null || !container.running) return;
   state.manuallyStopped = true;

@@ -149,9 +149,28 @@ const COLUMNS: Record<string, Column> = {
   stime: ["STIME", (p) => startTime(p.startMs)],
 };
 const ALIASES: Record<string, string> = {
-  cmd: "args", command: "args", ucmd: "comm", "%cpu": "pcpu", "%mem": "pmem", tname: "tty", tt: "tty", s: "stat",
-  state: "stat", thcount: "nlwp", nice: "ni", rssize: "rss", vsize: "vsz", cputime: "time", euser: "user", euid: "uid",
-  tid: "pid", start: "stime", start_time: "stime", session: "sid", sess: "sid", pgrp: "pgid",
+  cmd: "args",
+  command: "args",
+  ucmd: "comm",
+  "%cpu": "pcpu",
+  "%mem": "pmem",
+  tname: "tty",
+  tt: "tty",
+  s: "stat",
+  state: "stat",
+  thcount: "nlwp",
+  nice: "ni",
+  rssize: "rss",
+  vsize: "vsz",
+  cputime: "time",
+  euser: "user",
+  euid: "uid",
+  tid: "pid",
+  start: "stime",
+  start_time: "stime",
+  session: "sid",
+  sess: "sid",
+  pgrp: "pgid",
 };
 
 const FULL: Column[] = [
@@ -236,4 +255,3 @@ export async function topContainer(container: Container, psArgs: string): Promis
     Processes: processes.map((process) => columns.map(([, value]) => value(process))),
   };
 }
-

@@ -1,6 +1,6 @@
 import type { EventMessage } from "@gantry/spec";
-import { nowNs } from "../time.ts";
 import type { Filters } from "../filters.ts";
+import { nowNs } from "../time.ts";
 
 /** How many past events are kept for `since`. */
 const HISTORY = 256;
@@ -80,8 +80,16 @@ function network(filters: Filters, event: EventMessage): boolean {
 
 function image(filters: Filters, event: EventMessage): boolean {
   if (!filters.has("image")) return true;
-  const names = [event.Type === "image" ? event.Actor.ID : "", event.Actor.Attributes["image"], event.Actor.Attributes["name"]];
-  return filters.get("image").some((wanted) =>
-    names.some((name) => name !== undefined && name !== "" && (name === wanted || name.replace(/:[^/:]*$/, "") === wanted)),
-  );
+  const names = [
+    event.Type === "image" ? event.Actor.ID : "",
+    event.Actor.Attributes["image"],
+    event.Actor.Attributes["name"],
+  ];
+  return filters
+    .get("image")
+    .some((wanted) =>
+      names.some(
+        (name) => name !== undefined && name !== "" && (name === wanted || name.replace(/:[^/:]*$/, "") === wanted),
+      ),
+    );
 }

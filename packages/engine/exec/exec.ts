@@ -77,7 +77,11 @@ async function execProcess(engine: Engine, exec: Exec): Promise<OciProcess> {
   );
   const { home, ...ids } = user;
   const set = capabilitySet(host.CapAdd ?? [], host.CapDrop ?? [], privileged || host.Privileged === true);
-  const { noNewPrivileges } = security({ ...host, Privileged: privileged || host.Privileged === true }, set, engine.config);
+  const { noNewPrivileges } = security(
+    { ...host, Privileged: privileged || host.Privileged === true },
+    set,
+    engine.config,
+  );
   const base = containerEnv({ ...record.config, Tty: config.Tty === true }, record.config.Hostname ?? "", home);
   const limits = rlimits(host, engine.config);
   if (config.WorkingDir && !config.WorkingDir.startsWith("/")) {

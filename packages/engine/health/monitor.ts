@@ -32,7 +32,8 @@ export function startHealth(engine: Engine, container: Container, keep?: Health)
 
   const inStartPeriod = () => health.Status === "starting" && Date.now() - began < startPeriod;
   const schedule = () => {
-    if (!stopped) timer = setTimeout(() => void probe(), inStartPeriod() ? Math.min(startInterval, interval) : interval);
+    if (!stopped)
+      timer = setTimeout(() => void probe(), inStartPeriod() ? Math.min(startInterval, interval) : interval);
   };
   const probe = async () => {
     if (container.paused) return schedule();
@@ -40,7 +41,13 @@ export function startHealth(engine: Engine, container: Container, keep?: Health)
     const early = inStartPeriod();
     const result = await runProbe(engine, container, command, timeout);
     if (stopped) return;
-    record(container, health, { Start: start, End: now(), ExitCode: result.exitCode, Output: result.output }, retries, early);
+    record(
+      container,
+      health,
+      { Start: start, End: now(), ExitCode: result.exitCode, Output: result.output },
+      retries,
+      early,
+    );
     schedule();
   };
   container.stopHealth = () => {

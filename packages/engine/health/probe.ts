@@ -1,9 +1,9 @@
 import { messageOf } from "@gantry/spec";
 import type { Container } from "../containers/container.ts";
 import type { Engine } from "../engine.ts";
-import { newId } from "../ids.ts";
 import { startExec } from "../exec/exec.ts";
 import type { Exec } from "../exec/execs.ts";
+import { newId } from "../ids.ts";
 
 /** Bytes of output kept of one run. */
 const MAX_OUTPUT = 4096;

@@ -30,8 +30,15 @@ export function checkLogs(container: Container, options: LogOptions): void {
 }
 
 /** A container's log, in batches of lines; with `follow` until it ends (or `until`, or the signal). */
-export async function* readLogs(container: Container, options: LogOptions, signal: AbortSignal): AsyncGenerator<LogEntry[]> {
-  const tail = options.tail === undefined || options.tail === "" || options.tail === "all" || !/^\d+$/.test(options.tail) ? -1 : Number(options.tail);
+export async function* readLogs(
+  container: Container,
+  options: LogOptions,
+  signal: AbortSignal,
+): AsyncGenerator<LogEntry[]> {
+  const tail =
+    options.tail === undefined || options.tail === "" || options.tail === "all" || !/^\d+$/.test(options.tail)
+      ? -1
+      : Number(options.tail);
   const range = { since: parseTimestamp(options.since), until: parseTimestamp(options.until), tail };
   const reader = new LogReader(container.logPath);
   const wanted = (entries: LogEntry[]) =>

@@ -94,7 +94,10 @@ export class LogReader {
       const { bytesRead } = await handle.read(block, 0, BLOCK, this.offset);
       if (bytesRead === 0) return;
       this.offset += bytesRead;
-      const data = this.rest.length === 0 ? block.subarray(0, bytesRead) : Buffer.concat([this.rest, block.subarray(0, bytesRead)]);
+      const data =
+        this.rest.length === 0
+          ? block.subarray(0, bytesRead)
+          : Buffer.concat([this.rest, block.subarray(0, bytesRead)]);
       const { entries, rest } = parseLines(data, range);
       this.rest = rest.length > MAX_LINE ? Buffer.alloc(0) : Buffer.from(rest);
       if (entries.length > 0) yield entries;
@@ -110,7 +113,9 @@ export class LogReader {
 async function* readWhole(file: string, offset: number, range: LogRange): AsyncGenerator<LogEntry[]> {
   let rest: Buffer = Buffer.alloc(0);
   const stream = file.endsWith(".gz")
-    ? Bun.file(file).stream().pipeThrough(new DecompressionStream("gzip") as never)
+    ? Bun.file(file)
+        .stream()
+        .pipeThrough(new DecompressionStream("gzip") as never)
     : Bun.file(file).slice(offset).stream();
   try {
     for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {

@@ -9,7 +9,7 @@ import {
 } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../filters.ts";
-import { parseTimestamp, parseTime } from "../time.ts";
+import { parseTime, parseTimestamp } from "../time.ts";
 
 const PREDEFINED = new Set(["bridge", "host", "none"]);
 const KEYS = ["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -53,7 +53,9 @@ export async function connectNetwork(
     throw invalidParameter("cannot connect container to host network - container must be created in host network mode");
   }
   if (mode.startsWith("container:")) {
-    throw invalidParameter("container sharing network namespace with another container or host cannot be connected to any other network");
+    throw invalidParameter(
+      "container sharing network namespace with another container or host cannot be connected to any other network",
+    );
   }
   await container.lock.run(async () => {
     if (container.running) await engine.network.connect(container.id, network.Id, settings);
@@ -81,10 +83,14 @@ export async function disconnectNetwork(
   }
   const mode = container.record.hostConfig.NetworkMode ?? "";
   if (mode === "host" && network.Name === "host") {
-    throw forbidden("container cannot be disconnected from host network - container must be created in host network mode");
+    throw forbidden(
+      "container cannot be disconnected from host network - container must be created in host network mode",
+    );
   }
   await container.lock.run(async () => {
-    const key = Object.keys(container.record.endpoints).find((name) => name === network.Name || network.Id.startsWith(name));
+    const key = Object.keys(container.record.endpoints).find(
+      (name) => name === network.Name || network.Id.startsWith(name),
+    );
     if (container.running) await engine.network.disconnect(container.id, network.Id, force);
     else if (key === undefined && !force) {
       throw forbidden(`container ${container.id} is not connected to network ${network.Name}`);

@@ -37,7 +37,10 @@ export class ContainerStore {
   }
 
   all(): { record: ContainerRecord; state: ContainerStateRecord }[] {
-    const rows = this.database.query("SELECT record, state FROM containers").all() as { record: string; state: string }[];
+    const rows = this.database.query("SELECT record, state FROM containers").all() as {
+      record: string;
+      state: string;
+    }[];
     return rows.map((row) => ({ record: JSON.parse(row.record), state: JSON.parse(row.state) }));
   }
 }

@@ -37,7 +37,10 @@ export function imagePath(engine: Engine, container: Container, index: number): 
 function inUse(engine: Engine, container: Container, entry: ContainerMount): boolean {
   return engine.containers
     .all()
-    .some((other) => other !== container && other.running && other.record.mounts.some((mounted) => mounted.name === entry.name));
+    .some(
+      (other) =>
+        other !== container && other.running && other.record.mounts.some((mounted) => mounted.name === entry.name),
+    );
 }
 
 function device(engine: Engine, entry: ContainerMount): Record<string, string> | null {
@@ -46,7 +49,9 @@ function device(engine: Engine, entry: ContainerMount): Record<string, string> |
 }
 
 function isMounted(path: string): boolean {
-  return readFileSync("/proc/self/mountinfo", "utf8").split("\n").some((line) => line.split(" ")[4] === path);
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .some((line) => line.split(" ")[4] === path);
 }
 
 function mountVolume(engine: Engine, entry: ContainerMount): void {

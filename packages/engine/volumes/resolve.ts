@@ -28,7 +28,8 @@ export async function resolveMounts(
   const volumesToFill: { volume: string; target: string }[] = [];
   for (const request of requests) {
     // A volume of the image gives way to what VolumesFrom brought.
-    if (request.type === "volume" && request.source === "" && request.mount === undefined && result.has(request.target)) continue;
+    if (request.type === "volume" && request.source === "" && request.mount === undefined && result.has(request.target))
+      continue;
     result.set(request.target, await resolveOne(engine, request, undo, volumesToFill));
   }
   if (volumesToFill.length > 0 && diffIds.length > 0) await copyUp(engine, diffIds, volumesToFill);
@@ -55,7 +56,12 @@ async function resolveOne(
   undo: Undo,
   fill: { volume: string; target: string }[],
 ): Promise<ContainerMount> {
-  const common = { destination: request.target, mode: request.mode, rw: !request.readOnly, propagation: request.propagation };
+  const common = {
+    destination: request.target,
+    mode: request.mode,
+    rw: !request.readOnly,
+    propagation: request.propagation,
+  };
   const { mount } = request;
   switch (request.type) {
     case "bind": {
@@ -81,13 +87,23 @@ async function resolveOne(
     }
     case "image": {
       const image = engine.storage.images.resolve(request.source);
-      return { ...common, type: "image", source: "", name: image.id, rw: false, diffIds: image.config.rootfs.diff_ids, ...(mount?.ImageOptions?.Subpath ? { subpath: mount.ImageOptions.Subpath } : {}) };
+      return {
+        ...common,
+        type: "image",
+        source: "",
+        name: image.id,
+        rw: false,
+        diffIds: image.config.rootfs.diff_ids,
+        ...(mount?.ImageOptions?.Subpath ? { subpath: mount.ImageOptions.Subpath } : {}),
+      };
     }
     case "volume": {
       const anonymous = request.source === "";
       const name = anonymous ? newId() : request.source;
       if (request.driver !== "" && request.driver !== "local") {
-        throw invalidParameter(`error looking up volume plugin ${request.driver}: plugin "${request.driver}" not found`);
+        throw invalidParameter(
+          `error looking up volume plugin ${request.driver}: plugin "${request.driver}" not found`,
+        );
       }
       const existing = engine.storage.volumes.get(name);
       const volume =
@@ -121,9 +137,7 @@ function prepareBindSource(request: MountRequest): void {
   const there = lstatSync(request.source, { throwIfNoEntry: false });
   if (there !== undefined) return;
   if (request.mount !== undefined && request.mount.BindOptions?.CreateMountpoint !== true) {
-    throw invalidParameter(
-      `invalid mount config for type "bind": bind source path does not exist: ${request.source}`,
-    );
+    throw invalidParameter(`invalid mount config for type "bind": bind source path does not exist: ${request.source}`);
   }
   try {
     mkdirSync(request.source, { recursive: true, mode: 0o755 });

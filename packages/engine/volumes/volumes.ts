@@ -55,11 +55,17 @@ export async function createVolume(engine: Engine, request: VolumeCreate): Promi
 /** The local driver's options: what mount(2) needs. */
 function checkOptions(name: string, options: Record<string, string>): void {
   for (const key of Object.keys(options)) {
-    if (!["type", "o", "device", "size"].includes(key)) throw invalidParameter(`create ${name}: invalid option: "${key}"`);
+    if (!["type", "o", "device", "size"].includes(key))
+      throw invalidParameter(`create ${name}: invalid option: "${key}"`);
   }
   const { type, device, o } = options;
-  if (type !== undefined && device === undefined) throw invalidParameter(`create ${name}: missing required option: "device"`);
-  if (device !== undefined && type === undefined && !o?.split(",").some((word) => word === "bind" || word === "rbind")) {
+  if (type !== undefined && device === undefined)
+    throw invalidParameter(`create ${name}: missing required option: "device"`);
+  if (
+    device !== undefined &&
+    type === undefined &&
+    !o?.split(",").some((word) => word === "bind" || word === "rbind")
+  ) {
     throw invalidParameter(`create ${name}: missing required option: "type"`);
   }
 }
