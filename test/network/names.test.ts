@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
+
+let engine: TestEngine;
+
+/** Runs a shell line in a running container; its output. */
+async function inside(container: string, line: string): Promise<string> {
+  const { stdout, stderr } = await engine.docker("exec", container, "sh", "-c", line);
+  return (stdout + stderr).trim();
+}
+
+const LOOKUP = (name: string) => `nslookup ${name} 2>&1 | sed -n '/^Name/,$p' | awk '/^Address/{print $NF}' | sort`;
+
+describe.skipIf(!canRunContainers)("names of containers", () => {
+  beforeAll(async () => {
+    engine = await startEngine();
+    await engine.docker("network", "create", "front");
+    await engine.docker("network", "create", "back");
+    await engine.docker("run", "-d", "--name", "web", "--network", "front", "busybox", "sleep", "1000");
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "db",
+      "--network",
+      "back",
+      "--network-alias",
+      "pool",
+      "busybox",
+      "sleep",
+      "1000",
+    );
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "db2",
+      "--network",
+      "back",
+      "--network-alias",
+      "pool",
+      "busybox",
+      "sleep",
+      "1000",
+    );
+    await engine.docker("run", "-d", "--name", "both", "--network", "front", "busybox", "sleep", "1000");
+    await engine.docker("network", "connect", "--alias", "middle", "back", "both");
+  });
+  afterAll(() => engine?.close());
+
+  test("a container is found by name, ID, alias and name.network, by those on its network only", async () => {
+    const address = async (name: string, network: string) =>
+      (await engine.docker("inspect", "-f", `{{.NetworkSettings.Networks.${network}.IPAddress}}`, name)).stdout.trim();
+    const id = (await engine.docker("inspect", "-f", "{{slice .Id 0 12}}", "db")).stdout.trim();
+    const db = await address("db", "back");
+    for (const name of ["db", "DB", "db.back", id]) expect(await inside("both", LOOKUP(name))).toBe(db);
+    expect(await inside("both", LOOKUP("web"))).toBe(await address("web", "front"));
+    expect(await inside("db", LOOKUP("middle"))).toBe(await address("both", "back"));
+    expect(await inside("web", LOOKUP("db"))).toBe("");
+    expect((await inside("both", LOOKUP("pool"))).split("\n")).toEqual([db, await address("db2", "back")].sort());
+    expect(await inside("both", `nslookup ${db} | grep -o "name = .*"`)).toBe("name = db.back");
+    expect(await inside("both", "cat /etc/resolv.conf | grep nameserver")).toBe("nameserver 127.0.0.11");
+  });
+
+  test("names go with a rename, a disconnect, an end, and come back with a start", async () => {
+    await engine.docker("rename", "db2", "spare");
+    expect(await inside("both", LOOKUP("spare"))).toMatch(/^10\./);
+    expect(await inside("both", LOOKUP("db2"))).toBe("");
+    await engine.docker("stop", "-t", "0", "spare");
+    expect((await inside("both", LOOKUP("pool"))).split("\n")).toHaveLength(1);
+    await engine.docker("start", "spare");
+    expect((await inside("both", LOOKUP("pool"))).split("\n")).toHaveLength(2);
+    await engine.docker("network", "disconnect", "back", "both");
+    expect(await inside("both", LOOKUP("db"))).toBe("");
+    await engine.docker("network", "connect", "back", "both");
+    expect(await inside("both", LOOKUP("db"))).toMatch(/^10\./);
+  });
+
+  test("names are answered again after the daemon was killed and started anew", async () => {
+    await engine.crash();
+    await engine.restart();
+    expect(await inside("both", LOOKUP("db"))).toMatch(/^10\./);
+    expect(await inside("both", LOOKUP("web"))).toMatch(/^10\./);
+  });
+
+  test("published ports are added and closed while the container runs, and kept for its next start", async () => {
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "page",
+      "-p",
+      "127.0.0.1::80",
+      "busybox",
+      "httpd",
+      "-f",
+      "-p",
+      "80",
+      "-h",
+      "/etc",
+    );
+    const ports = async () => (await engine.docker("port", "page")).stdout.trim().split("\n").filter(Boolean);
+    const status = async (address: string) =>
+      fetch(`http://${address}/passwd`, { signal: AbortSignal.timeout(3000) }).then(
+        (r) => r.status,
+        () => 0,
+      );
+    const update = async (body: object) => engine.api("POST", "/v1.50/containers/page/update", body);
+    const first = (await ports())[0]!.split(" -> ")[1]!;
+    expect(await status(first)).toBe(200);
+    expect((await update({ PublishAdd: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } })).status).toBe(200);
+    expect(await ports()).toHaveLength(2);
+    const second = (await ports()).map((line) => line.split(" -> ")[1]!).find((address) => address !== first)!;
+    expect(await status(second)).toBe(200);
+    const taken = await update({ PublishAdd: { "81/tcp": [{ HostIp: "127.0.0.1", HostPort: second.split(":")[1] }] } });
+    expect([taken.status, taken.body.message]).toEqual([500, expect.stringContaining("port is already allocated")]);
+    const port = first.split(":")[1];
+    expect((await update({ PublishRemove: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: port }] } })).status).toBe(200);
+    expect(await status(first)).toBe(0);
+    expect(await status(second)).toBe(200);
+    expect((await update({ PublishRemove: { "99/tcp": [] } })).status).toBe(409);
+    await engine.docker("restart", "-t", "0", "page");
+    expect(await ports()).toHaveLength(1);
+    expect((await update({ PublishRemove: { "80/tcp": [] } })).status).toBe(200);
+    expect(await ports()).toEqual([]);
+  });
+});
