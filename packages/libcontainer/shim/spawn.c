@@ -59,21 +59,53 @@ static pid_t raw_clone(uint64_t flags) {
 
 static bool born_in_cgroup;
 
+static pid_t clone_at(uint64_t flags, const char *dir) {
+  int fd = dir && *dir ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (fd < 0) return -1;
+  struct clone_args_ args = {.flags = flags | CLONE_INTO_CGROUP_, .exit_signal = SIGCHLD, .cgroup = (uint64_t)fd};
+  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+  int error = errno;
+  if (pid == 0)
+    born_in_cgroup = true;
+  else
+    close(fd);
+  errno = error;
+  return pid;
+}
+
 /* A new child born in the cgroup of `dir` (v2), or a plain one, which then has to go there, where that cannot be. */
 static pid_t clone_into(uint64_t flags, const char *dir) {
   born_in_cgroup = false;
-  int fd = dir && *dir ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-  if (fd >= 0) {
-    struct clone_args_ args = {.flags = flags | CLONE_INTO_CGROUP_, .exit_signal = SIGCHLD, .cgroup = (uint64_t)fd};
-    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-    if (pid == 0) {
-      born_in_cgroup = true;
-      return 0;
-    }
-    close(fd);
-    if (pid > 0) return pid;
+  pid_t pid = clone_at(flags, dir);
+  return pid < 0 ? raw_clone(flags) : pid;
+}
+
+/* Where `init` is in the tree that `dir`, its container's cgroup, belongs to: `dir` and what init's path has below. */
+static bool cgroup_of(const char *dir, pid_t init, char *out, size_t size) {
+  char path[48], text[4096];
+  snprintf(path, sizeof path, "/proc/%d/cgroup", init);
+  read_small_file(path, text, sizeof text);
+  char *line = strncmp(text, "0::", 3) ? strstr(text, "\n0::") : text;
+  if (!line) return false;
+  line = strchr(line, ':') + 2;
+  line[strcspn(line, "\n")] = 0;
+  size_t have = strlen(dir);
+  for (size_t length = strlen(line); length; length--) {
+    if (line[length] && line[length] != '/') continue;
+    if (have >= length && !memcmp(dir + have - length, line, length))
+      return (size_t)snprintf(out, size, "%s%s", dir, line + length) < size;
   }
-  return raw_clone(flags);
+  return false;
+}
+
+/* An exec's: a container that handed controllers down (systemd, Docker inside) has no processes in its own cgroup any
+   more and may get none; then the exec goes where init is. */
+static pid_t clone_beside(const char *dir, pid_t init) {
+  char beside[4200];
+  born_in_cgroup = false;
+  pid_t pid = clone_at(0, dir);
+  if (pid < 0 && errno == EBUSY && cgroup_of(dir, init, beside, sizeof beside)) pid = clone_at(0, beside);
+  return pid < 0 ? raw_clone(0) : pid;
 }
 
 /* A child starts without our signal settings and without our descriptors. */
@@ -339,7 +371,7 @@ pid_t spawn_exec(const struct plan *plan, pid_t init, const struct process_plan 
     close(pair[0]), close(pair[1]);
     return -1;
   }
-  pid_t stage = clone_into(0, plan->cgroup_dir);
+  pid_t stage = clone_beside(plan->cgroup_dir, init);
   if (stage == 0) {
     child_begin(io, pair[1]);
     join_cgroups((char *const *)plan->procs, plan->nprocs);
