@@ -116,6 +116,16 @@ describe.skipIf(!f)("steps", () => {
     expect(said(text)).toContain("CapEff:\t00000000a80425fb\nSeccomp:\t2\nmount: permission denied (are you root?)\n0");
   });
 
+  test("two builds that need the same step do it once", async () => {
+    const dockerfile = "FROM busybox\nRUN sleep 0.4; cat /proc/sys/kernel/random/uuid > /once";
+    const [a, b] = await Promise.all([fixture.build(dockerfile), fixture.build(dockerfile)]);
+    expect(a.id).toBe(b.id);
+    expect([a, b].filter(({ text }) => text.includes("Using cache")).length).toBe(1);
+    const failing = "FROM busybox\nRUN sleep 0.2; exit 9";
+    const both = await Promise.all([fixture.build(failing), fixture.build(failing)]);
+    expect(both.map(({ error }) => (error as { code?: number } | null)?.code)).toEqual([9, 9]);
+  });
+
   test("stop in the middle", async () => {
     const controller = new AbortController();
     const running = fixture.build("FROM busybox\nRUN sleep 600", {}, { signal: controller.signal });
@@ -476,6 +486,32 @@ describe.skipIf(!f)("contexts", () => {
     ]);
     expect(said((await fixture.buildTar(gzipSync(archive), { noCache: true })).text)).toBe("f");
   });
+  test("altered ones end in an error or a build, and leave nothing", async () => {
+    const archive = tar([
+      { name: "Dockerfile", type: "file", content: "FROM busybox\nCOPY . /c" },
+      { name: "d/", type: "dir" },
+      { name: "d/l", type: "symlink", linkname: "../Dockerfile" },
+      { name: "d/f", type: "file", content: "x".repeat(600) },
+      { name: "d/h", type: "link", linkname: "d/f" },
+    ]);
+    let seed = 11;
+    const next = (n: number) => {
+      seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+      return seed % n;
+    };
+    let built = 0;
+    for (let i = 0; i < 300; i++) {
+      const altered = Uint8Array.from(archive);
+      for (let k = 0; k <= next(4); k++) altered[next(altered.length)] = next(256);
+      // Half of them with right checksums again: those get further.
+      if (i % 2) for (let at = 0; at + 512 <= altered.length; at += 512) repair(altered.subarray(at, at + 512));
+      const { id, error } = await fixture.buildTar(altered.subarray(0, i % 3 ? altered.length : next(altered.length)));
+      expect(id !== null || error?.name === "GantryError" || error?.name === "SysError").toBe(true);
+      if (id) built++;
+    }
+    expect(built).toBeGreaterThan(20);
+    expect(fixture.leftovers()).toEqual([]);
+  });
   test("large ones", async () => {
     const big = new Uint8Array(5 << 20).fill(7);
     const { id, error } = await fixture.build("FROM busybox\nCOPY big small /", { big, small: "s" });
@@ -484,6 +520,14 @@ describe.skipIf(!f)("contexts", () => {
     expect((await fixture.build("FROM busybox\nCOPY big small /", { big, small: "s" })).text).toContain("Using cache");
   });
 });
+
+/** Gives a header block its checksum. */
+function repair(block: Uint8Array): void {
+  if (new TextDecoder().decode(block.subarray(257, 262)) !== "ustar") return;
+  block.fill(0x20, 148, 156);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.set(new TextEncoder().encode(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
+}
 
 describe.skipIf(!f)("downloads", () => {
   let server: ReturnType<typeof Bun.serve>;

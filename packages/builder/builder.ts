@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import type { Digest } from "@gantry/spec";
+import { type Digest, GantryError } from "@gantry/spec";
 import { statfs } from "@gantry/sys";
 import { classicBuild } from "./classic/build.ts";
 import type { Builder, BuilderOptions, BuildOutput, BuildRequest, CacheRecord, PruneOptions } from "./contract.ts";
@@ -26,8 +26,8 @@ class GantryBuilder implements Builder {
   private readonly runner: StepRunner;
   private readonly slots: Semaphore;
   private readonly temporary: string;
-  private running = 0;
-  private closed = false;
+  private readonly running = new Set<Promise<void>>();
+  private readonly stopping = new AbortController();
   private tidying: ReturnType<typeof setTimeout> | null = null;
 
   constructor(private readonly options: BuilderOptions) {
@@ -59,9 +59,13 @@ class GantryBuilder implements Builder {
   }
 
   async build(request: BuildRequest, output: BuildOutput): Promise<Digest> {
-    this.running++;
+    const { signal } = this.stopping;
+    signal.throwIfAborted();
+    const stoppable = { ...request, signal: AbortSignal.any([request.signal, signal]) };
+    const done = Promise.withResolvers<void>();
+    this.running.add(done.promise);
     try {
-      return await classicBuild(request, output, {
+      return await classicBuild(stoppable, output, {
         storage: this.options.storage,
         cache: this.cache,
         runner: this.runner,
@@ -71,7 +75,8 @@ class GantryBuilder implements Builder {
         onTag: this.options.onTag ?? (() => {}),
       });
     } finally {
-      this.running--;
+      this.running.delete(done.promise);
+      done.resolve();
       this.tidySoon();
     }
   }
@@ -96,8 +101,9 @@ class GantryBuilder implements Builder {
     };
   }
 
-  close(): void {
-    this.closed = true;
+  async close(): Promise<void> {
+    this.stopping.abort(new GantryError("unavailable", "the daemon is shutting down"));
+    await Promise.all(this.running);
     if (this.tidying !== null) clearTimeout(this.tidying);
     this.cache.close();
   }
@@ -107,7 +113,7 @@ class GantryBuilder implements Builder {
     if (this.tidying !== null) clearTimeout(this.tidying);
     this.tidying = setTimeout(() => {
       this.tidying = null;
-      if (this.running > 0 || this.closed) return;
+      if (this.running.size > 0 || this.stopping.signal.aborted) return;
       this.cache.flush();
       if (this.cache.grown) this.limitCache();
     }, TIDY_AFTER);

@@ -22,7 +22,8 @@ export interface Builder {
   usage(): CacheRecord[];
   /** Removes cache records. Returns what was removed and the bytes that frees. */
   prune(options: PruneOptions): Promise<{ deleted: string[]; reclaimed: number }>;
-  close(): void;
+  /** Ends what is being built, and waits until nothing of it is left. */
+  close(): Promise<void>;
 }
 
 export interface BuilderOptions {

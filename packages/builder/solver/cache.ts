@@ -42,6 +42,8 @@ const MAX_SMALL = 50_000;
  */
 export class BuildCache {
   private lease: Lease;
+  /** Steps that some build works on right now, by key. */
+  readonly underway = new Map<string, Promise<CachedResult>>();
   /** Whether layers were added since this was last set to false. */
   grown = false;
   /** Keys used since the last flush: written in one go, for a commit for each would cost more than the look-up. */

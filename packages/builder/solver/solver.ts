@@ -313,10 +313,35 @@ export class Solver {
         return this.result(layers, imported, true, contentHash);
       }
     }
-    const layer = await make();
-    const made: CachedResult = { diffId: layer?.diffId ?? null, created: timestamp() };
-    cache.store(key, made, about);
-    return this.result(layers, made, false, contentHash);
+    // No waiting between the last look and the entry: else two builds would both find nothing, and both begin.
+    for (let other = cache.underway.get(key); other && !noCache; other = cache.underway.get(key)) {
+      const done = await this.outcomeOf(other);
+      if (done) return this.result(layers, done, true, contentHash);
+    }
+    const making = make().then((layer): CachedResult => {
+      const made = { diffId: layer?.diffId ?? null, created: timestamp() };
+      cache.store(key, made, about);
+      return made;
+    });
+    const settled = making.finally(() => {
+      if (cache.underway.get(key) === settled) cache.underway.delete(key);
+    });
+    cache.underway.set(key, settled);
+    return this.result(layers, await settled, false, contentHash);
+  }
+
+  /** What another build made of the same step; null where it failed. Rejects when this build is stopped. */
+  private async outcomeOf(other: Promise<CachedResult>): Promise<CachedResult | null> {
+    const { signal } = this.options;
+    const stopped = Promise.withResolvers<null>();
+    const stop = () => stopped.resolve(null);
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      return await Promise.race([other.catch(() => null), stopped.promise]);
+    } finally {
+      signal.removeEventListener("abort", stop);
+      signal.throwIfAborted();
+    }
   }
 
   private result(layers: Digest[], found: CachedResult, cached: boolean, contentHash: string): FilesResult {

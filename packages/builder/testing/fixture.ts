@@ -181,7 +181,7 @@ export class Fixture {
   }
 
   async close(): Promise<void> {
-    this.builder.close();
+    await this.builder.close();
     await this.storage.settled();
     this.db.close();
     rmSync(this.root, { recursive: true, force: true });
