@@ -133,35 +133,42 @@ describe.skipIf(!canRunContainers)("docker build", () => {
     expect(pruned.stdout).toContain("Deleted build cache objects:");
   });
 
-  test("a cancelled build leaves nothing", async () => {
+  /** A build whose only step sleeps, once that sleeps. */
+  async function sleepingBuild() {
     const { directory, remove } = contextOf({ name: "", dockerfile: "FROM busybox\nRUN echo started; sleep 600" });
-    const child = Bun.spawn(["docker", "build", directory], {
+    const child = Bun.spawn(["docker", "build", "--no-cache", directory], {
       env: { ...process.env, DOCKER_HOST: engine.host, DOCKER_BUILDKIT: "0" },
       stdout: "pipe",
       stderr: "ignore",
     });
     for await (const chunk of child.stdout) if (new TextDecoder().decode(chunk).includes("started\n")) break;
+    remove();
+    return child;
+  }
+
+  test("a cancelled build leaves nothing", async () => {
+    const child = await sleepingBuild();
     child.kill("SIGINT");
     await child.exited;
     await until(() => !hasSleep());
-    remove();
   });
 
   test("kill -9 of the daemon in the middle of a build", async () => {
-    const { directory, remove } = contextOf({ name: "", dockerfile: "FROM busybox\nRUN echo started; sleep 600" });
-    const child = Bun.spawn(["docker", "build", directory], {
-      env: { ...process.env, DOCKER_HOST: engine.host, DOCKER_BUILDKIT: "0" },
-      stdout: "pipe",
-      stderr: "ignore",
-    });
-    for await (const chunk of child.stdout) if (new TextDecoder().decode(chunk).includes("started\n")) break;
+    const child = await sleepingBuild();
     await engine.crash();
     await child.exited;
     expect(hasSleep()).toBe(true);
     await engine.restart();
     expect(hasSleep()).toBe(false);
     expect((await build("FROM busybox\nRUN echo again", "--no-cache")).stdout).toContain("again");
-    remove();
+  });
+
+  test("the daemon's end is that of its builds", async () => {
+    const child = await sleepingBuild();
+    await engine.stop();
+    expect(await child.exited).not.toBe(0);
+    expect(hasSleep()).toBe(false);
+    await engine.restart();
   });
 
   /** Whether a step's `sleep 600` of this engine runs: told by its overlay. */
