@@ -26,6 +26,26 @@
 
 extern char **environ;
 
+/* glibc's strerrorname_np, which musl has not. */
+static const char *errno_name(int number) {
+  static const struct {
+    int number;
+    const char *name;
+  } names[] = {
+#define NAME(name) {name, #name}
+      NAME(EPERM),  NAME(ENOENT),  NAME(ESRCH),  NAME(EINTR),  NAME(EIO),     NAME(ENXIO),      NAME(E2BIG),       NAME(ENOEXEC),
+      NAME(EBADF),  NAME(ECHILD),  NAME(EAGAIN), NAME(ENOMEM), NAME(EACCES),  NAME(EFAULT),     NAME(ENOTBLK),     NAME(EBUSY),
+      NAME(EEXIST), NAME(EXDEV),   NAME(ENODEV), NAME(ENOTDIR), NAME(EISDIR), NAME(EINVAL),     NAME(ENFILE),      NAME(EMFILE),
+      NAME(ENOTTY), NAME(ETXTBSY), NAME(EFBIG),  NAME(ENOSPC), NAME(ESPIPE),  NAME(EROFS),      NAME(EMLINK),      NAME(EPIPE),
+      NAME(EDOM),   NAME(ERANGE),  NAME(ENOSYS), NAME(ELOOP),  NAME(ENODATA), NAME(EOPNOTSUPP), NAME(EAFNOSUPPORT), NAME(ENOKEY),
+      NAME(ENAMETOOLONG), NAME(EPROTONOSUPPORT), NAME(ESOCKTNOSUPPORT), NAME(ENOTEMPTY), NAME(EOVERFLOW), NAME(EUSERS)};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i].number == number) return names[i].name;
+  static char other[16];
+  snprintf(other, sizeof other, "errno %d", number);
+  return other;
+}
+
 static void say(const char *section, const char *key, const char *value) {
   printf("%s\t", section);
   for (const char *p = key; *p; p++) putchar(*p == '\t' || *p == '\n' ? ' ' : *p);
@@ -46,14 +66,14 @@ static void sayf(const char *section, const char *key, const char *format, ...) 
   say(section, key, text);
 }
 
-static const char *result_of(long result) { return result < 0 ? strerrorname_np(errno) : "ok"; }
+static const char *result_of(long result) { return result < 0 ? errno_name(errno) : "ok"; }
 
 /* First bytes of a file, or the errno's name in angle brackets. */
 static const char *content(const char *path) {
   static char text[8192];
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (length < 0) snprintf(text, sizeof text, "<%s>", strerrorname_np(errno));
+  if (length < 0) snprintf(text, sizeof text, "<%s>", errno_name(errno));
   else text[length] = 0;
   if (fd >= 0) close(fd);
   while (length > 0 && text[length - 1] == '\n') text[--length] = 0;
@@ -65,7 +85,7 @@ static void lines(const char *section, const char *path, bool keyed) {
   FILE *file = fopen(path, "re");
   char *line = NULL;
   size_t size = 0;
-  if (!file) return say(section, "-", strerrorname_np(errno));
+  if (!file) return say(section, "-", errno_name(errno));
   for (int number = 0; getline(&line, &size, file) > 0; number++) {
     line[strcspn(line, "\n")] = 0;
     char *colon = keyed ? strchr(line, ':') : NULL, key[16];
@@ -80,7 +100,7 @@ static void lines(const char *section, const char *path, bool keyed) {
 static void node(const char *section, const char *path) {
   struct stat st;
   char target[PATH_MAX] = "";
-  if (lstat(path, &st) < 0) return sayf(section, path, "<%s>", strerrorname_np(errno));
+  if (lstat(path, &st) < 0) return sayf(section, path, "<%s>", errno_name(errno));
   const char *type = S_ISCHR(st.st_mode)    ? "c"
                      : S_ISBLK(st.st_mode)  ? "b"
                      : S_ISDIR(st.st_mode)  ? "d"
@@ -104,7 +124,7 @@ static void entries(const char *path, void (*each)(const char *path, const char 
   DIR *dir = opendir(path);
   char *names[4096], full[PATH_MAX];
   int count = 0;
-  if (!dir) return sayf("list", path, "<%s>", strerrorname_np(errno));
+  if (!dir) return sayf("list", path, "<%s>", errno_name(errno));
   for (struct dirent *e; count < 4096 && (e = readdir(dir));)
     if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) names[count++] = strdup(e->d_name);
   closedir(dir);
@@ -158,7 +178,7 @@ static void identity(void) {
   mode_t mask = umask(0);
   umask(mask);
   sayf("id", "umask", "%04o", mask);
-  sayf("id", "cwd", "%s", getcwd(cwd, sizeof cwd) ? cwd : strerrorname_np(errno));
+  sayf("id", "cwd", "%s", getcwd(cwd, sizeof cwd) ? cwd : errno_name(errno));
   sayf("id", "session", "pid %d ppid %d pgrp %d sid %d", getpid(), getppid(), getpgrp(), getsid(0));
   sayf("id", "nice", "%d", getpriority(PRIO_PROCESS, 0));
   sayf("id", "scheduler", "%d", sched_getscheduler(0));
@@ -204,14 +224,14 @@ static void paths(void) {
     struct stat st;
     const char *path = looked_at[i];
     if (stat(path, &st) < 0) {
-      sayf("path", path, "<%s>", strerrorname_np(errno));
+      sayf("path", path, "<%s>", errno_name(errno));
       continue;
     }
     if (S_ISDIR(st.st_mode)) {
       DIR *dir = opendir(path);
       int count = 0;
       while (dir && readdir(dir)) count++;
-      sayf("path", path, "directory, %s", !dir ? strerrorname_np(errno) : count > 2 ? "filled" : "empty");
+      sayf("path", path, "directory, %s", !dir ? errno_name(errno) : count > 2 ? "filled" : "empty");
       if (dir) closedir(dir);
     } else if (S_ISCHR(st.st_mode)) sayf("path", path, "device %u:%u", major(st.st_rdev), minor(st.st_rdev));
     else {

@@ -16,6 +16,11 @@ export function known(variant: string, section: string, key: string): boolean {
   return false;
 }
 
+/** Recorded on x64. */
+const X64_ONLY = new Set(
+  "iopl ioperm modify_ldt uselib ustat sysfs create_module arch_prctl mknod lookup_dcookie".split(" "),
+);
+
 const HOSTS_OWN = new Set(
   `status Cpus_allowed_list, status Mems_allowed_list, status Speculation_Store_Bypass, status THP_enabled,
   file /etc/resolv.conf, file /proc/sys/net/ipv4/ip_forward, file /proc/self/loginuid,
@@ -42,6 +47,7 @@ export function onThisMachineOnly(
   return (section, key) => {
     if (HOSTS_OWN.has(`${section} ${key}`) || section === "rlimit")
       return !(variant === "limits" && /NOFILE|CORE/.test(key));
+    if (section === "call" && process.arch !== "x64" && X64_ONLY.has(key)) return true;
     if (section === "file" && key === "/proc/self/oom_score_adj") return host["file"]?.[key] !== "0";
     if (section === "cgroup" || section === "limit" || key.startsWith("/sys/fs/cgroup")) return !sameCgroups;
     // Privileged ones see the host's devices, those in its namespaces what it has and is.
