@@ -67,8 +67,8 @@ export function imageRoutes(images: Images): Route[] {
       const options = { limit: Number(limit) || undefined, credentials: anyAuth(context), signal: context.signal };
       context.json(await images.search(term, Filters.parse(filters), options));
     }),
-    route("POST", "/images/prune", { query: query({ filters: text }) }, (context) => {
-      context.json(images.prune(Filters.parse(context.query.filters)));
+    route("POST", "/images/prune", { query: query({ filters: text }) }, async (context) => {
+      context.json(await images.prune(Filters.parse(context.query.filters)));
     }),
     route("GET", "/images/{name:.*}/get", { query: query({ platform: texts }) }, (context) =>
       save(images, context, [nameOf(context)], onePlatform(context.query.platform)),

@@ -204,17 +204,17 @@ test("prune takes what has no tag, or all that is not used; filters and containe
   const dangling = await imported("x:1");
   images.tag(used, "x", "1");
   users.set(used, [{ id: "e".repeat(64), running: false }]);
-  expect(images.prune(filters({ label: ["nope"] })).ImagesDeleted).toBeNull();
-  const pruned = images.prune(filters({}));
+  expect((await images.prune(filters({ label: ["nope"] }))).ImagesDeleted).toBeNull();
+  const pruned = await images.prune(filters({}));
   expect(pruned.ImagesDeleted?.[0]).toEqual({ Deleted: dangling });
   expect(pruned.SpaceReclaimed).toBe(3);
-  const all = images.prune(filters({ dangling: ["false"], "label!": ["keep"] }));
+  const all = await images.prune(filters({ dangling: ["false"], "label!": ["keep"] }));
   expect(all.ImagesDeleted).toBeNull();
   expect(await listed()).toEqual(["kept:1", "moved:1", "used:1", "x:1"]);
   users.clear();
-  expect(images.prune(filters({ dangling: ["false"], "label!": ["keep=yes"] })).SpaceReclaimed).toBe(6);
+  expect((await images.prune(filters({ dangling: ["false"], "label!": ["keep=yes"] }))).SpaceReclaimed).toBe(6);
   expect(await listed()).toEqual(["kept:1"]);
-  expect(() => images.prune(filters({ before: ["x"] }))).toThrow("invalid filter 'before'");
+  await expect(images.prune(filters({ before: ["x"] }))).rejects.toThrow("invalid filter 'before'");
   expect(() => images.resolve(gone)).toThrow("No such image");
 });
 

@@ -91,7 +91,7 @@ export class Images {
     return remove(this.#room, name, options);
   }
 
-  prune(filters: Filters): ImagePruneResponse {
+  prune(filters: Filters): Promise<ImagePruneResponse> {
     return prune(this.#room, filters);
   }
 

@@ -1,7 +1,7 @@
-import type { Digest, ImageSummary } from "@gantry/spec";
+import type { ImageSummary } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 import type { Filters } from "../filters.ts";
-import { chainIds } from "./chain.ts";
+import { ChainUses, chainOf } from "./chain.ts";
 import { manifestSummaries } from "./manifests.ts";
 import type { ImageRoom } from "./room.ts";
 import { createdMs, Selection } from "./select.ts";
@@ -22,7 +22,7 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
   const selection = new Selection(room, options.filters);
   const all = room.storage.images.list();
   const parents = new Set(all.map(({ parent }) => parent).filter((id) => id !== undefined));
-  const uses = options.sharedSize ? layerUses(all) : undefined;
+  const uses = options.sharedSize ? new ChainUses(all) : undefined;
   const out: ImageSummary[] = [];
   for (const image of all) {
     if (!selection.passes(image)) continue;
@@ -52,20 +52,11 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
   return out.sort((a, b) => b.Created - a.Created);
 }
 
-/** How many images have each layer, by chain ID: the same files on another base are not the same layer to Docker. */
-function layerUses(images: readonly StoredImage[]): Map<Digest, number> {
-  const uses = new Map<Digest, number>();
-  for (const image of images) {
-    for (const id of new Set(chainIds(image.config.rootfs.diff_ids))) uses.set(id, (uses.get(id) ?? 0) + 1);
-  }
-  return uses;
-}
-
-function sharedSize(room: ImageRoom, image: StoredImage, uses: Map<Digest, number>): number {
+function sharedSize(room: ImageRoom, image: StoredImage, uses: ChainUses): number {
   const diffIds = image.config.rootfs.diff_ids;
   let size = 0;
-  for (const [i, id] of chainIds(diffIds).entries()) {
-    if ((uses.get(id) ?? 0) > 1) size += room.storage.layers.get(diffIds[i]!).size;
+  for (const [i, id] of chainOf(image).entries()) {
+    if (uses.of(id) > 1) size += room.storage.layers.get(diffIds[i]!).size;
   }
   return size;
 }

@@ -1,16 +1,19 @@
 import type { Digest, ImageDeleteResponseItem, ImagePruneResponse } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 import type { Filters } from "../filters.ts";
-import { chainIds } from "./chain.ts";
+import { ChainUses, chainOf } from "./chain.ts";
 import { remove } from "./remove.ts";
 import { type ImageRoom, namesOf } from "./room.ts";
 import { createdMs, isBefore, labelsMatch } from "./select.ts";
+
+/** Images looked at before others get their turn. */
+const BREATH = 8;
 
 /**
  * `image prune`: images without a tag, or (`dangling=false`) all that no container uses. Filters: dangling, until,
  * label, label!. What stands against a removal is left alone silently.
  */
-export function prune(room: ImageRoom, filters: Filters): ImagePruneResponse {
+export async function prune(room: ImageRoom, filters: Filters): Promise<ImagePruneResponse> {
   filters.allow("dangling", "label", "label!", "until");
   const danglingOnly = filters.bool("dangling", true);
   const { images } = room.storage;
@@ -21,8 +24,11 @@ export function prune(room: ImageRoom, filters: Filters): ImagePruneResponse {
     if (!labelsMatch(filters, image)) return false;
     return namesOf(image).length > 0 || images.children(image.id).length === 0;
   });
+  const uses = new ChainUses(all);
+  let looked = 0;
   const removed: ImageDeleteResponseItem[] = [];
   for (const { id } of chosen.sort((a, b) => createdMs(b) - createdMs(a))) {
+    if (++looked % BREATH === 0) await new Promise<void>((resolve) => setImmediate(resolve));
     const image = images.get(id);
     if (!image) continue;
     const names = namesOf(image);
@@ -31,7 +37,7 @@ export function prune(room: ImageRoom, filters: Filters): ImagePruneResponse {
     if (room.containersUsing(id).length > 0) continue;
     for (const target of names.length > 0 ? names.map(({ text }) => text) : [id]) {
       try {
-        if (images.get(id)) removed.push(...remove(room, target, { prune: true }));
+        if (images.get(id)) removed.push(...remove(room, target, { prune: true, uses }));
       } catch {
         // In use by now, or needed by another image.
       }
@@ -47,7 +53,7 @@ function layerSizes(room: ImageRoom, images: readonly StoredImage[]): Map<string
   const sizes = new Map<string, number>();
   for (const image of images) {
     const diffIds: Digest[] = image.config.rootfs.diff_ids;
-    for (const [i, chainId] of chainIds(diffIds).entries()) {
+    for (const [i, chainId] of chainOf(image).entries()) {
       const diffId = diffIds[i]!;
       if (room.storage.layers.has(diffId)) sizes.set(chainId, room.storage.layers.get(diffId).size);
     }

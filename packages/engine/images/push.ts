@@ -62,10 +62,11 @@ async function pushOne(room: ImageRoom, reference: Reference, request: PushReque
     const image = find(room, reference);
     const config = await storage.content.read(image.id);
     const credentials = request.credentials ?? room.credentials?.(reference.domain);
+    const known = knownIn(room, reference);
     const pushed = await room.distribution.push(
       reference,
       { config, manifest: image.manifest },
-      { credentials, signal: request.signal, emit, lease, mountFrom: (diffId) => knownIn(room, reference, diffId) },
+      { credentials, signal: request.signal, emit, lease, mountFrom: (diffId) => [...(known.get(diffId) ?? [])] },
     );
     storage.images.addDigest(image.id, familiarString(withDigest(reference, pushed.digest)));
     imageEvent(room, "push", image, familiarString(reference), familiarName(reference));
@@ -74,14 +75,17 @@ async function pushOne(room: ImageRoom, reference: Reference, request: PushReque
   }
 }
 
-/** Repositories of the same registry that must have this layer, as an image with it was pulled from or pushed to them. */
-function knownIn(room: ImageRoom, reference: Reference, diffId: Digest): string[] {
-  const paths = new Set<string>();
+/** By layer, the repositories of the same registry that must have it: an image with it was pulled from or pushed to them. */
+function knownIn(room: ImageRoom, reference: Reference): Map<Digest, Set<string>> {
+  const known = new Map<Digest, Set<string>>();
   for (const image of room.storage.images.list()) {
-    if (!image.config.rootfs.diff_ids.includes(diffId)) continue;
     for (const { canonical, reference: other } of namesOf(image)) {
-      if (canonical && other.domain === reference.domain && other.path !== reference.path) paths.add(other.path);
+      if (!canonical || other.domain !== reference.domain || other.path === reference.path) continue;
+      for (const diffId of image.config.rootfs.diff_ids) {
+        const paths = known.get(diffId) ?? new Set();
+        known.set(diffId, paths.add(other.path));
+      }
     }
   }
-  return [...paths];
+  return known;
 }

@@ -9,13 +9,15 @@ import {
   withDigest,
 } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
-import { chainIds } from "./chain.ts";
+import { ChainUses } from "./chain.ts";
 import { type ImageName, type ImageRoom, imageEvent, namesOf, shortId } from "./room.ts";
 
 export interface RemoveOptions {
   force?: boolean;
   /** Also removes parents that nothing refers to any more. */
   prune?: boolean;
+  /** Uses of layers, where the caller has them already (a prune, for all its removals). */
+  uses?: ChainUses;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface RemoveOptions {
  * ID) several repositories stand against it. Throws conflict in Docker's words.
  */
 export function remove(room: ImageRoom, text: string, options: RemoveOptions = {}): ImageDeleteResponseItem[] {
-  const { force = false, prune = true } = options;
+  const { force = false, prune = true, uses } = options;
   const records: ImageDeleteResponseItem[] = [];
   const image = room.storage.images.resolve(text);
   const byId = isIdOf(image.id, text);
@@ -50,7 +52,7 @@ export function remove(room: ImageRoom, text: string, options: RemoveOptions = {
       return records;
     }
   }
-  removeImage(room, room.storage.images.get(image.id) ?? image, records, { force, prune, quiet: !byId });
+  removeImage(room, room.storage.images.get(image.id) ?? image, records, { force, prune, uses, quiet: !byId });
   room.collectSoon();
   return records;
 }
@@ -113,7 +115,7 @@ function removeImage(
   room: ImageRoom,
   image: StoredImage,
   records: ImageDeleteResponseItem[],
-  options: { force: boolean; prune: boolean; quiet: boolean },
+  options: { force: boolean; prune: boolean; quiet: boolean; uses: ChainUses | undefined },
 ): void {
   const { force, prune, quiet } = options;
   const found = conflictOf(room, image, { soft: !force, names: true });
@@ -124,23 +126,14 @@ function removeImage(
   }
   const { parent } = image;
   untagAll(room, image, records);
-  const gone = layersOnlyIn(room, image);
+  const uses = options.uses ?? new ChainUses(room.storage.images.list());
+  const gone = uses.drop(image);
+  // What a container stands on stays, and is not reported.
+  const kept = room.containersUsing(image.id).length > 0;
   room.storage.images.delete(image.id);
   imageEvent(room, "delete", image, image.id, image.id);
   records.push({ Deleted: image.id });
-  for (const chainId of gone) records.push({ Deleted: chainId });
+  for (const chainId of kept ? [] : gone) records.push({ Deleted: chainId });
   const above = prune && parent ? room.storage.images.get(parent) : null;
-  if (above) removeImage(room, above, records, { force: false, prune: true, quiet: true });
-}
-
-/** Chain IDs of the layers that no other image and no container has, topmost first. */
-function layersOnlyIn(room: ImageRoom, image: StoredImage): Digest[] {
-  if (room.containersUsing(image.id).length > 0) return [];
-  const others = new Set<Digest>();
-  for (const other of room.storage.images.list()) {
-    if (other.id !== image.id) for (const id of chainIds(other.config.rootfs.diff_ids)) others.add(id);
-  }
-  return chainIds(image.config.rootfs.diff_ids)
-    .filter((id) => !others.has(id))
-    .reverse();
+  if (above) removeImage(room, above, records, { force: false, prune: true, quiet: true, uses });
 }

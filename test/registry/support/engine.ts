@@ -1,4 +1,3 @@
-import { Database } from "bun:sqlite";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +7,7 @@ import {
   openDistribution,
   type RegistryConfig,
 } from "@gantry/distribution";
-import { Filters, type Images, type ImageUser, openImages } from "@gantry/engine";
+import { Filters, type Images, type ImageUser, openDatabase, openImages } from "@gantry/engine";
 import type { ProgressMessage } from "@gantry/spec";
 import { openStorage, type Storage } from "@gantry/storage";
 
@@ -38,7 +37,7 @@ export class TestEngine {
       stallTimeout: 3000,
       ...config,
     };
-    this.storage = openStorage({ root: this.root, db: new Database(join(this.root, "test.db"), { create: true }) });
+    this.storage = openStorage({ root: this.root, db: openDatabase(join(this.root, "test.db")) });
     this.distribution = openDistribution({ storage: this.storage, config: () => this.config });
     this.images = openImages({
       storage: this.storage,
