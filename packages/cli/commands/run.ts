@@ -32,7 +32,7 @@ export const run = defineCommand({
       const request = containerRequest(flags, changed, args);
       if (flags.detach) {
         if (flags.attach.length > 0)
-          throw new CliError("conflicting options: cannot specify both --attach and --detach");
+          throw new PlainError("conflicting options: cannot specify both --attach and --detach");
         Object.assign(request, { AttachStdin: false, AttachStdout: false, AttachStderr: false, StdinOnce: false });
       } else if (request.AttachStdin && flags.tty && !isTerminal(0)) {
         throw new PlainError("the input device is not a TTY");
