@@ -73,7 +73,7 @@ static void try_one(const struct try *one) {
 static void try_device(const char *label, mode_t type, unsigned major_number, unsigned minor_number) {
   const char *path = "/probe-device";
   int made = mknod(path, type | 0600, makedev(major_number, minor_number));
-  if (made < 0) return sayf("device", label, "mknod %s", strerrorname_np(errno));
+  if (made < 0) return sayf("device", label, "mknod %s", errno_name(errno));
   int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   sayf("device", label, "mknod ok, open %s", result_of(fd));
   if (fd >= 0) close(fd);
