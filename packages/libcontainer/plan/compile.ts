@@ -117,7 +117,8 @@ export function compilePlan(input: PlanInput): Uint8Array {
   writeNamespaces(out, spec, namespaces);
   if (cgroup) writeCgroup(out, cgroup);
   writeHooks(out, spec);
-  if (spec.hooks) out.record(Rec.stateJson, (body) => body.string(stateHead(input)));
+  if (spec.hooks || spec.linux?.seccomp?.listenerPath)
+    out.record(Rec.stateJson, (body) => body.string(stateHead(input)));
   if (input.oci) writeOci(out, input.oci);
   out.record(Rec.rootfs, (body) =>
     writeRootfs(body, spec, input.rootfs, {

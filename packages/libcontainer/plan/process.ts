@@ -146,7 +146,7 @@ export function writeProcess(out: PlanWriter, process: OciProcess, extras: Proce
       body
         .u32(seccompFlags(seccomp))
         .string(seccomp.listenerPath ?? "")
-        .string(seccomp.listenerMetadata ?? "")
+        .string(JSON.stringify(seccomp.listenerMetadata ?? ""))
         .blob(filter),
     );
   }

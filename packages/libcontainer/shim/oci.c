@@ -10,8 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -34,36 +32,6 @@ static void tell(int result, int32_t pid, const struct sync_message *m) {
     if (length > sizeof frame) length = sizeof frame;
   }
   write_all(result, &frame, length);
-}
-
-static bool connect_unix(const char *path, int *fd) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (*fd < 0) return false;
-  if (strlen(path) >= sizeof address.sun_path) return errno = ENAMETOOLONG, false;
-  strcpy(address.sun_path, path);
-  return connect(*fd, (struct sockaddr *)&address, sizeof address) == 0;
-}
-
-/* Hands a descriptor to a listener as runc does: with a word that nobody reads, and nothing else. */
-static bool pass_to_socket(const char *path, int pass, const char *word) {
-  int fd;
-  struct iovec part = {(void *)word, strlen(word)};
-  union {
-    struct cmsghdr header;
-    char space[CMSG_SPACE(sizeof(int))];
-  } control;
-  memset(&control, 0, sizeof control);
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(header), &pass, sizeof pass);
-  bool ok = connect_unix(path, &fd) && sendmsg(fd, &message, MSG_NOSIGNAL) > 0;
-  if (fd >= 0) close(fd);
-  return ok;
 }
 
 static struct termios terminal_before;
@@ -160,7 +128,10 @@ static bool bring_up(const struct plan *plan, pid_t pid, int sync, int *master, 
         }
         break;
       case MSG_LISTENER:
-        if (passed >= 0) pass_to_socket(plan->process.seccomp_listener, passed, plan->process.seccomp_metadata);
+        if (passed >= 0 && !pass_listener(plan, pid, passed)) {
+          *m = (struct sync_message){.error = errno, .exit_code = 125, .text = "error handing over the seccomp listener"};
+          return false;
+        }
         break;
       case MSG_READY:
         apply_limits(pid, &plan->process);

@@ -103,8 +103,9 @@ static void set_user(const struct process_plan *p) {
   /* EPERM without any asked for: a user namespace whose setgroups is denied */
   if (setgroups(p->ngids, groups) < 0 && !(errno == EPERM && p->ngids == 0)) fail(errno, "setgroups");
   free(groups);
-  if (setresgid(p->gid, p->gid, p->gid) < 0) fail(errno, "setgid %u", p->gid);
-  if (setresuid(p->uid, p->uid, p->uid) < 0) fail(errno, "setuid %u", p->uid);
+  /* with CAP_SETGID and CAP_SETUID these set all three ids, and they are the calls that profiles allow */
+  if (setgid(p->gid) < 0) fail(errno, "setgid %u", p->gid);
+  if (setuid(p->uid) < 0) fail(errno, "setuid %u", p->uid);
 }
 
 static void install_filter(const struct process_plan *p) {
@@ -241,10 +242,13 @@ _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void 
     fail(errno, "error setting CPU affinity");
   own_stdio(p);
   bool no_new_privs = p->flags & PROC_NO_NEW_PRIVS;
+  /* a filter with a listener is handed over while the shim still listens to us */
+  bool late_filter = p->seccomp_length && no_new_privs && !*p->seccomp_listener;
+  char **env = final_environment(p);
   if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail(errno, "no_new_privs");
   enter_directory(p, false);
   /* a filter needs either no_new_privs or CAP_SYS_ADMIN, which is about to go */
-  if (p->seccomp_length && !no_new_privs) install_filter(p);
+  if (p->seccomp_length && !late_filter) install_filter(p);
   if (p->has_caps) drop_bounding(p);
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) fail(errno, "keepcaps");
   set_limits(0, p); /* while we are of the shim's own user: without CAP_SYS_RESOURCE it may not touch another's */
@@ -253,10 +257,9 @@ _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void 
   if (p->has_caps) set_capabilities(p);
   enter_directory(p, true);
   if (p->umask >= 0) umask((mode_t)p->umask & 0777);
-  char **env = final_environment(p);
   const char *path = look_up(p);
   wait_for_start(context);
-  if (p->seccomp_length && no_new_privs) install_filter(p);
+  if (late_filter) install_filter(p);
   execve(path, (char **)p->argv, env);
   int error = errno;
   if (error == ENOEXEC || error == ENOENT) {

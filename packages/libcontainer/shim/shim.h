@@ -210,6 +210,11 @@ bool external_start(const struct plan *plan, char *error, size_t size);
 pid_t external_exec(const struct plan *plan, const struct process_plan *command, const char *id, bool terminal,
                     struct stdio_pair *io, char *error, size_t size);
 
+/* ---- pass.c ---- */
+bool pass_to_socket(const char *path, int pass, const char *word);
+/* Gives the descriptor of init's seccomp filter to the listener that the plan names. */
+bool pass_listener(const struct plan *plan, pid_t pid, int listener);
+
 /* ---- oci.c: one-shot modes of the command line runtime ---- */
 /* `result` gets the pid, or why there is none. The exit code of this process. */
 int oci_main(const struct plan *plan, int result);

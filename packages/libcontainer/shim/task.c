@@ -304,7 +304,14 @@ static void sync_ready(struct source *s, uint32_t events) {
       output_adopt(&p->out[0], passed);
       int input = fcntl(passed, F_DUPFD_CLOEXEC, 3);
       if (input >= 0) input_adopt(p, input);
+      if (p->rows || p->columns) process_resize(p, p->rows, p->columns); /* asked for before there was one */
       passed = -1;
+    } else if (m.kind == MSG_LISTENER && passed >= 0) {
+      if (!pass_listener(&shim.plan, p->pid, passed)) {
+        struct sync_message failure = {.error = errno, .exit_code = 125, .text = "error handing over the seccomp listener"};
+        process_failed(p, &failure);
+        kill(p->pid, SIGKILL);
+      }
     } else if (m.kind == MSG_HOOKS) {
       run_runtime_hooks(p);
     } else if (m.kind == MSG_READY) {
