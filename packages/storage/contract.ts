@@ -72,7 +72,10 @@ export interface Layer {
 }
 
 export interface ContainerLayer {
-  /** Topmost first; includes the shared init layer (mount points such as /etc/hosts) at the very bottom. */
+  /**
+   * Topmost first; includes the shared init layer (mount points such as /etc/hosts) at the very bottom. Empty where
+   * `upper` is the whole root by itself (the vfs driver): a directory, no overlay.
+   */
   readonly lower: string[];
   readonly upper: string;
   readonly work: string;

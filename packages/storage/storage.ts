@@ -7,6 +7,7 @@ import { migrate } from "./database.ts";
 import { Durability } from "./durability.ts";
 import { referencedBlobs } from "./images/references.ts";
 import { Images } from "./images/store.ts";
+import type { DriverName } from "./layers/snapshotter.ts";
 import { Layers } from "./layers/store.ts";
 import { Trash } from "./layers/trash.ts";
 import { Leases } from "./leases.ts";
@@ -17,20 +18,27 @@ export interface StorageOptions {
   root: string;
   /** Open database, in WAL mode or however its owner likes. Tables are called `storage_*`. */
   db: Database;
+  /** How new containers get their root; without it overlay2 where that works below `root`, else vfs. */
+  driver?: DriverName;
 }
 
 /** Opens the stores below a data root. Call `recover` before anything else. */
-export function openStorage({ root, db }: StorageOptions): Storage & { settled(): Promise<void> } {
+export function openStorage({
+  root,
+  db,
+  driver,
+}: StorageOptions): Storage & { readonly driver: DriverName; settled(): Promise<void> } {
   mkdirSync(root, { recursive: true, mode: 0o710 });
   migrate(db);
   const leases = new Leases();
   const trash = new Trash(`${root}/trash`);
   const durability = new Durability(root, db);
   const content = new Content(`${root}/content`, db, leases, durability);
-  const layers = new Layers(root, db, content, leases, trash, durability);
+  const layers = new Layers(root, db, content, leases, trash, durability, driver);
   const images = new Images(db, content, layers, leases);
   const volumes = new Volumes(root, db, trash);
   return {
+    driver: layers.driver.name,
     content,
     layers,
     images,

@@ -17,6 +17,7 @@ import {
 import {
   chownAt,
   createExclusive,
+  listDirectory,
   openAt,
   setTimes,
   statAt,
@@ -36,8 +37,11 @@ import { removeAt } from "./remove.ts";
 export interface ExtractOptions {
   /** Clean path below the root that members go to; links resolve in the root, not in this. */
   base?: string;
-  /** `overlay`: AUFS whiteouts (.wh.*) become overlay's character devices and opaque marks. Default: plain names. */
-  whiteouts?: "overlay";
+  /**
+   * `overlay`: AUFS whiteouts (.wh.*) become overlay's character devices and opaque marks; `apply`: they remove what is
+   * there. Default: plain names.
+   */
+  whiteouts?: "overlay" | "apply";
   /** Prefix of overlay's own attributes; `user.` in a user namespace. */
   overlayXattrs?: "trusted.overlay." | "user.overlay.";
   uidMap?: IdRange[];
@@ -207,7 +211,7 @@ export class Extractor implements TarSink {
     if (!tryMkdirat(parent, base, 0o700)) {
       const there = statAt(parent, base);
       if (there && (there.mode & S.IFMT) !== S.IFDIR) {
-        opaque = this.options.whiteouts !== undefined && isWhiteout(there);
+        opaque = this.options.whiteouts === "overlay" && isWhiteout(there);
         this.retry(parent, base, name, true, () => tryMkdirat(parent, base, 0o700) || null);
       }
     }
@@ -263,6 +267,10 @@ export class Extractor implements TarSink {
 
   private whiteout(entry: TarEntry, folder: string, base: string): void {
     const parent = this.folders.get(folder);
+    if (this.options.whiteouts === "apply") {
+      this.applyWhiteout(entry, parent, base);
+      return;
+    }
     if (base === OPAQUE) {
       setxattr(parent, `${this.xattrPrefix}opaque`, OPAQUE_VALUE);
       return;
@@ -282,6 +290,22 @@ export class Extractor implements TarSink {
         close(fd);
       }
     }
+  }
+
+  private applyWhiteout(entry: TarEntry, parent: number, base: string): void {
+    const hidden = base.slice(WH.length);
+    if (base === OPAQUE) {
+      const fd = openAt(parent, ".", O.RDONLY | O.DIRECTORY);
+      try {
+        for (const { name } of listDirectory(fd)) removeAt(parent, name);
+      } finally {
+        close(fd);
+      }
+    } else if (!base.startsWith(WH + WH)) {
+      if (hidden === "" || hidden === "." || hidden === "..") throw breakout(entry.name, this.options.rootName ?? "/");
+      removeAt(parent, hidden);
+    }
+    this.folders.forgetExcept(parent);
   }
 
   /** Runs `make`; where the name is taken (null), removes what is there and runs it again. */

@@ -2,6 +2,7 @@ import { GantryError } from "@gantry/spec";
 import { close, O, open, SysError, syncfs } from "@gantry/sys";
 import { copyUp } from "./copy-up.ts";
 import { type ExtractOptions, Extractor, type ExtractResult } from "./extractor.ts";
+import { collectChanges, flatten } from "./flatten.ts";
 import { Packer, type PackOptions } from "./packer.ts";
 import { TarParser } from "./parser.ts";
 import { replay } from "./recipe.ts";
@@ -111,6 +112,8 @@ export const jobs = {
   usage,
   changes: compareUpper,
   copyUp,
+  flatten,
+  collectChanges,
 
   /** Removes a tree, at whatever path below the data root. */
   remove(job: { parent: string; name: string }): void {

@@ -56,14 +56,14 @@ interface Change {
 /**
  * Docker's diff of an overlay upper directory against the layers below it (`lowerFd`: those mounted as one): added, deleted,
  * and modified, where a directory counts as modified when anything in it changed. What was copied up but is the same
- * as below does not count.
+ * as below does not count. `whole`: not an upper directory but a whole tree, where what is missing was deleted.
  */
-export function compareUpper(job: { lowerFd: number; upper: string }): Change[] {
+export function compareUpper(job: { lowerFd: number; upper: string; whole?: boolean }): Change[] {
   const changes: Change[] = [];
   const visit = (fd: number, folder: string, below: number | null) => {
     const names = listDirectory(fd).sort((a, b) => compareNames(a.name, b.name));
     // An opaque directory hides all that was below, but what it has again.
-    if (below !== null && isOpaque(fd)) {
+    if (below !== null && (job.whole || isOpaque(fd))) {
       const present = new Set(names.map(({ name }) => name));
       for (const { name } of reread(below))
         if (!present.has(name)) changes.push({ kind: 2, path: `${folder}/${name}` });

@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { chmodSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { conflict, type Digest, invalidParameter, notFound } from "@gantry/spec";
 import type { ContainerLayer } from "../contract.ts";
+import type { DriverName, Snapshotter } from "./snapshotter.ts";
 import type { Trash } from "./trash.ts";
 
 interface Lookup {
@@ -9,14 +10,25 @@ interface Lookup {
   init: string;
   /** The unpacked directory. Throws notFound. */
   dir(diffId: Digest): string;
+  /** By the name that a container was made with. */
+  driver(name: DriverName): Snapshotter;
+}
+
+/** A container's directories, whatever the snapshotter makes of them. */
+export interface Place {
+  driver: Snapshotter;
+  lower: string[];
+  upper: string;
+  work: string;
 }
 
 interface Row {
   id: string;
   diff_ids: string;
+  driver: DriverName;
 }
 
-/** Writable layers of containers. Synchronous: three mkdirs and an insert, on the path of every container's start. */
+/** Writable layers of containers. With overlay a new one is three mkdirs and an insert: it is on the path of every start. */
 export class Containers {
   private readonly select;
   private readonly insert;
@@ -29,12 +41,12 @@ export class Containers {
     private readonly lookup: Lookup,
   ) {
     mkdirSync(directory, { recursive: true, mode: 0o710 });
-    this.select = db.query<Row, [string]>("SELECT id, diff_ids FROM storage_containers WHERE id = ?");
-    this.insert = db.query("INSERT INTO storage_containers VALUES (?, ?, 'overlay2')");
+    this.select = db.query<Row, [string]>("SELECT * FROM storage_containers WHERE id = ?");
+    this.insert = db.query("INSERT INTO storage_containers VALUES (?, ?, ?)");
     this.delete = db.query("DELETE FROM storage_containers WHERE id = ?");
   }
 
-  create(id: string, diffIds: Digest[]): ContainerLayer {
+  async create(id: string, diffIds: Digest[], name: DriverName): Promise<ContainerLayer> {
     checkContainerId(id);
     if (this.select.get(id)) throw conflict(`layer of container ${id} exists already`);
     const lower = this.lower(diffIds);
@@ -48,15 +60,28 @@ export class Containers {
     mkdirSync(work, { mode: 0o700 });
     // What the container sees at `/`: with Docker always this, whatever the image's own root entry says.
     chmodSync(upper, 0o755);
-    this.insert.run(id, JSON.stringify(diffIds));
-    return { lower, upper, work };
+    const driver = this.lookup.driver(name);
+    this.insert.run(id, JSON.stringify(diffIds), name);
+    try {
+      await driver.prepare(lower, upper);
+    } catch (error) {
+      this.remove(id);
+      throw error;
+    }
+    return driver.layer(lower, upper, work);
   }
 
   get(id: string): ContainerLayer {
+    const { driver, lower, upper, work } = this.place(id);
+    return driver.layer(lower, upper, work);
+  }
+
+  place(id: string): Place {
     const row = this.select.get(id);
     if (!row) throw notFound(`layer of container ${id.slice(0, 200)} does not exist`);
     const base = `${this.directory}/${id}`;
-    return { lower: this.lower(JSON.parse(row.diff_ids)), upper: `${base}/diff`, work: `${base}/work` };
+    const driver = this.lookup.driver(row.driver);
+    return { driver, lower: this.lower(JSON.parse(row.diff_ids)), upper: `${base}/diff`, work: `${base}/work` };
   }
 
   remove(id: string): void {
@@ -73,7 +98,7 @@ export class Containers {
   }
 
   used(): Set<Digest> {
-    const rows = this.db.query<Row, []>("SELECT id, diff_ids FROM storage_containers").all();
+    const rows = this.db.query<Row, []>("SELECT * FROM storage_containers").all();
     return new Set(rows.flatMap(({ diff_ids }) => JSON.parse(diff_ids) as Digest[]));
   }
 

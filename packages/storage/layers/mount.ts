@@ -70,7 +70,12 @@ function setLower(context: number, lower: readonly string[], name: (path: string
   }
 }
 
-/** A directory by itself as a detached, read-only mount. */
+/** A directory by itself as a detached mount. */
+export function bind(path: string): RootView {
+  return viewOf(openTree(AT.FDCWD, path, OPEN_TREE.CLONE));
+}
+
+/** The same, read-only. */
 export function bindReadOnly(path: string): RootView {
   const fd = openTree(AT.FDCWD, path, OPEN_TREE.CLONE);
   try {

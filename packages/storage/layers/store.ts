@@ -12,11 +12,12 @@ import type { Content } from "../content/store.ts";
 import type { Change, ContainerLayer, Layer, LayerStore, RootView, UnpackOptions } from "../contract.ts";
 import type { Durability } from "../durability.ts";
 import type { Leases } from "../leases.ts";
-import { changes } from "./changes.ts";
 import { Containers } from "./containers.ts";
 import { ensureInitLayer } from "./init.ts";
-import { mountOverlay } from "./mount.ts";
+import { overlay, overlayWorks } from "./overlay.ts";
+import type { DriverName, Snapshotter } from "./snapshotter.ts";
 import type { Trash } from "./trash.ts";
+import { vfs } from "./vfs.ts";
 
 interface LayerRow {
   diff_id: Digest;
@@ -34,6 +35,8 @@ export interface LayerSink {
 
 /** Layers below `<root>/layers`, containers' writable ones below `<root>/containers`. */
 export class Layers implements LayerStore {
+  /** What new containers are made with. */
+  readonly driver: Snapshotter;
   private readonly directory: string;
   private readonly containers: Containers;
   /** Unpacks on their way, by the diffID they are to have. */
@@ -48,15 +51,19 @@ export class Layers implements LayerStore {
     private readonly leases: Leases,
     private readonly trash: Trash,
     private readonly durability: Durability,
+    driver?: DriverName,
   ) {
     this.directory = `${root}/layers`;
     mkdirSync(this.directory, { recursive: true, mode: 0o710 });
+    const copies = vfs(this.directory, trash);
+    this.driver = (driver ?? (overlayWorks(root) ? "overlay2" : "vfs")) === "vfs" ? copies : overlay;
     const init = ensureInitLayer(`${this.directory}/init`);
     this.select = db.query<LayerRow, [string]>("SELECT * FROM storage_layers WHERE diff_id = ?");
     this.insert = db.query("INSERT OR REPLACE INTO storage_layers VALUES (?, ?, ?, ?, ?)");
     this.containers = new Containers(`${root}/containers`, db, this.trash, {
       init,
       dir: (diffId) => this.row(diffId) && this.dir(diffId),
+      driver: (wanted) => (wanted === "vfs" ? copies : overlay),
     });
   }
 
@@ -175,7 +182,7 @@ export class Layers implements LayerStore {
   }
 
   async createContainer(id: string, diffIds: Digest[]): Promise<ContainerLayer> {
-    return this.containers.create(id, diffIds);
+    return this.containers.create(id, diffIds, this.driver.name);
   }
 
   getContainer(id: string): ContainerLayer {
@@ -191,24 +198,30 @@ export class Layers implements LayerStore {
   }
 
   async changes(id: string): Promise<Change[]> {
-    const { lower, upper } = this.containers.get(id);
-    return changes(lower, upper);
+    const { driver, lower, upper } = this.containers.place(id);
+    return driver.changes(lower, upper);
   }
 
   async commitContainer(id: string): Promise<Layer> {
-    const { upper } = this.containers.get(id);
-    return this.unpackFrom({ pack: upper }, {});
+    const { driver, lower, upper } = this.containers.place(id);
+    const diff = await driver.diff(lower, upper);
+    try {
+      return await this.unpackFrom({ pack: diff.path }, {});
+    } finally {
+      if (diff.temporary) this.trash.discard(diff.path);
+    }
   }
 
   async sealContainer(id: string): Promise<Layer> {
-    const { upper } = this.containers.get(id);
+    const { driver, lower, upper } = this.containers.place(id);
+    const diff = await driver.diff(lower, upper);
     const temporary = this.temporary();
     try {
-      const result = await workers.run("seal", { upper, directory: temporary });
+      const result = await workers.run("seal", { upper: diff.path, directory: temporary });
       if (this.has(result.diffId)) {
         this.trash.discard(temporary);
       } else {
-        renameSync(upper, `${temporary}/diff`);
+        renameSync(diff.path, `${temporary}/diff`);
         this.adopt(temporary, result);
       }
       this.containers.remove(id);
@@ -216,21 +229,21 @@ export class Layers implements LayerStore {
     } catch (error) {
       this.trash.discard(temporary);
       throw error;
+    } finally {
+      if (diff.temporary) this.trash.discard(diff.path);
     }
   }
 
   async view(id: string, options: { readonly?: boolean } = {}): Promise<RootView> {
-    const { lower, upper, work } = this.containers.get(id);
-    // Read-only, the writable layer is just the topmost lower one: right beside a running container's own mount.
-    if (options.readonly === true) return mountOverlay([upper, ...lower]);
-    return mountOverlay(lower, { upper, work });
+    const { driver, lower, upper, work } = this.containers.place(id);
+    return driver.view(lower, upper, work, options.readonly === true);
   }
 
   async viewImage(diffIds: Digest[], options: { bare?: boolean } = {}): Promise<RootView> {
     const lower = this.containers.lower(diffIds);
     // The init layer is the last. Its empty /proc stands in for an image without layers.
     if (options.bare) lower.splice(-1, 1, ...(lower.length > 1 ? [] : [`${this.directory}/init/proc`]));
-    return mountOverlay(lower);
+    return this.driver.viewImage(lower);
   }
 
   /** Layers of all containers: what a collect must leave. */
