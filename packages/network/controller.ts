@@ -49,7 +49,7 @@ export class Controller implements NetworkController {
       sandbox.endpoints = sandbox.endpoints.filter((endpoint) => networks.find(endpoint.networkId) !== undefined);
       if (pid === undefined) store.dropSandbox(sandbox.containerId);
       else {
-        sandboxes.adopt(sandbox, pid);
+        await sandboxes.adopt(sandbox, pid);
         adopted.push(sandbox);
       }
     }
@@ -63,6 +63,7 @@ export class Controller implements NetworkController {
     await this.parts.resolver?.shutdown();
     await this.parts.host.sweep();
     this.parts.allocator.close();
+    if (this.parts.sandboxes.byContainer.size === 0) this.parts.firewall.retire();
     this.parts.firewall.close();
     this.parts.host.close();
   }
@@ -149,7 +150,7 @@ export class Controller implements NetworkController {
     add: Record<string, PortBinding[]>,
     remove: Record<string, PortBinding[]>,
   ): Promise<void> {
-    return this.inTurn(containerId, async () => this.parts.sandboxes.publish(containerId, add, remove));
+    return this.inTurn(containerId, () => this.parts.sandboxes.publish(containerId, add, remove));
   }
 
   async stats(containerId: string): Promise<Record<string, InterfaceStats>> {

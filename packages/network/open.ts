@@ -22,7 +22,7 @@ import { bare, type NetworkRecord } from "./model.ts";
 import { Networks, timestamp } from "./networks.ts";
 import { PortAllocator } from "./ports/allocator.ts";
 import { Publisher } from "./ports/publisher.ts";
-import { Relay } from "./relay/relay.ts";
+import { Relays } from "./relay/relays.ts";
 import type { Resolver } from "./resolver.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { NetworkStore } from "./store.ts";
@@ -80,7 +80,11 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   const store = new NetworkStore(options.db);
   const host = new Host();
   const table = options.table || (bridge === "gantry0" ? "gantry" : `gantry-${bridge}`);
-  const firewall = new Firewall(table, options.iptables ?? true);
+  const firewall = new Firewall(
+    table,
+    options.iptables ?? true,
+    () => new Set(host.netlink.links().map((link) => link.name)),
+  );
   const given = options.addressPools ?? [];
   const pools = given.some((pool) => !pool.base.includes(":")) ? given : [...given, ...DEFAULT_POOLS];
   const ula = given.some((pool) => pool.base.includes(":")) ? [] : [ulaPool(hostId())];
@@ -104,16 +108,9 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   const endpoints = new Endpoints(networks);
   const connections = new ConnectionSweeper(options.warn ?? (() => {}));
   const allocator = new PortAllocator();
-  const relay = new Relay((address, port) => publisher.relayTarget("tcp", address, port));
-  if (firewall.enabled) relay.start();
-  const publisher: Publisher = new Publisher(
-    networks,
-    firewall,
-    connections,
-    allocator,
-    options.ip ?? "",
-    () => relay.port,
-  );
+  const relays = new Relays();
+  if (firewall.enabled) relays.start();
+  const publisher = new Publisher(networks, firewall, connections, allocator, options.ip ?? "", relays);
   const listeners = new Set<(event: NetworkEvent) => void>();
   const sandboxes = new Sandboxes({
     store,
@@ -169,7 +166,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     allocator,
     resolver,
     listeners,
-    stop: [() => clearInterval(watch), () => relay.stop(), () => connections.now()],
+    stop: [() => clearInterval(watch), () => relays.stop(), () => connections.now()],
   });
 }
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { NetworkController } from "./contract.ts";
 import { openNetwork } from "./open.ts";
 import { request } from "./testing/request.ts";
-import { reach, reachSlowly, type Service, serve, World } from "./testing/world.ts";
+import { askSlowly, reach, reachSlowly, type Service, serve, World } from "./testing/world.ts";
 
 /** Who can reach what: every row from outside, from the host and from containers, over both families, TCP and UDP. */
 describe.skipIf(process.getuid?.() !== 0)("published ports", () => {
@@ -99,13 +99,19 @@ describe.skipIf(process.getuid?.() !== 0)("published ports", () => {
   });
 
   test("localhost over IPv6, through the relay", async () => {
+    expect(await askSlowly(world.host, "::1", 5300, services["udp6"]!)).toBe("fd00:201::1");
     expect(await reachSlowly(world.host, "::1", 8080, services["tcp6"]!)).toBe("fd00:201::1");
   });
 
   test("IPv6 callers of a container that has IPv4 only", async () => {
     const four = await world.container();
-    await net.prepare(request("four", { portBindings: { "80/tcp": [{ HostPort: "8081" }] } }));
+    await net.prepare(
+      request("four", { portBindings: { "80/tcp": [{ HostPort: "8081" }], "53/udp": [{ HostPort: "5301" }] } }),
+    );
     await net.plumb("four", four.pid);
+    const dns = serve(four.fd, "udp", "0.0.0.0", 53);
+    expect(await askSlowly(outside, "fd00:209::1", 5301, dns)).toBe("10.200.0.1");
+    expect(await askSlowly(world.host, "::1", 5301, dns)).toBe("10.200.0.1");
     const service = serve(four.fd, "tcp", "0.0.0.0", 80);
     expect(await reachSlowly(outside, "fd00:209::1", 8081, service)).toBe("10.200.0.1");
     expect(await reachSlowly(world.host, "::1", 8081, service)).toBe("10.200.0.1");

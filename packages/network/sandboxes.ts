@@ -173,7 +173,11 @@ export class Sandboxes {
   }
 
   /** Adds and removes published ports of a running container. */
-  publish(containerId: string, add: Record<string, PortBinding[]>, remove: Record<string, PortBinding[]>): void {
+  async publish(
+    containerId: string,
+    add: Record<string, PortBinding[]>,
+    remove: Record<string, PortBinding[]>,
+  ): Promise<void> {
     const sandbox = this.get(containerId);
     const { publisher } = this.parts;
     const gone = publisher.matching(sandbox, remove);
@@ -187,6 +191,7 @@ export class Sandboxes {
       throw error;
     }
     publisher.forget(sandbox, gone);
+    await publisher.settle(sandbox);
     publisher.apply(sandbox);
     publisher.greet(sandbox.ports.filter((port) => !rest.includes(port)));
     this.parts.store.saveSandbox(sandbox);
@@ -201,7 +206,7 @@ export class Sandboxes {
   }
 
   /** Takes a sandbox over that outlived the daemon. */
-  adopt(sandbox: Sandbox, pid: number): void {
+  async adopt(sandbox: Sandbox, pid: number): Promise<void> {
     sandbox.pid = pid;
     this.byContainer.set(sandbox.containerId, sandbox);
     for (const endpoint of sandbox.endpoints) {
@@ -211,6 +216,7 @@ export class Sandboxes {
       }
     }
     this.parts.publisher.allocator.adopt(sandbox.ports);
+    await this.parts.publisher.settle(sandbox);
     this.parts.publisher.stage(sandbox);
   }
 

@@ -1,11 +1,12 @@
 import { isErrno } from "./errno.ts";
 import { NETLINK, NetlinkSocket } from "./netlink.ts";
-import { align, NetlinkBatch, type NetlinkMessage, NLM_F, parseAttributes } from "./netlink-message.ts";
+import { align, attributeText, NetlinkBatch, type NetlinkMessage, NLM_F, parseAttributes } from "./netlink-message.ts";
 
 const SUBSYSTEM = 10;
 const MESSAGE = {
   NEWTABLE: 0,
   GETTABLE: 1,
+  GETCHAIN: 4,
   NEWRULE: 6,
   GETRULE: 7,
   NEWSETELEM: 12,
@@ -117,6 +118,37 @@ export class NftElements {
       if (isMessage(message, MESSAGE.NEWRULE)) rules++;
     });
     return `${handle === undefined ? "" : Buffer.from(handle).toString("hex")}/${rules}`;
+  }
+
+  /**
+   * A text that changes when rules come to or go from another program's table, or a chain's policy changes; counters do not matter. Empty
+   * where the table is not there.
+   */
+  rulesOf(family: "ip" | "ip6", table: string): string {
+    const number = family === "ip" ? 2 : 10;
+    let out = "";
+    const chains = new NetlinkBatch();
+    chains
+      .message((SUBSYSTEM << 8) | MESSAGE.GETCHAIN, NLM_F.DUMP, "chains")
+      .u8(number)
+      .u8(0)
+      .u16(0);
+    this.socket.dump(chains, (message) => {
+      const attributes = parseAttributes(message.payload, 4);
+      if (attributeText(attributes.get(1)) !== table) return;
+      const policy = attributes.get(5);
+      out += `${attributeText(attributes.get(3))} ${policy === undefined ? "" : policy[3]}\n`;
+    });
+    const rules = new NetlinkBatch();
+    rules.message((SUBSYSTEM << 8) | MESSAGE.GETRULE, NLM_F.DUMP, `rules of ${table}`);
+    rules.u8(number).u8(0).u16(0).attrString(1, table);
+    this.socket.dump(rules, (message) => {
+      if (!isMessage(message, MESSAGE.NEWRULE)) return;
+      const attributes = parseAttributes(message.payload, 4);
+      const handle = attributes.get(3);
+      out += `${attributeText(attributes.get(2))} ${handle === undefined ? "" : Buffer.from(handle).toString("hex")}\n`;
+    });
+    return out;
   }
 
   close(): void {

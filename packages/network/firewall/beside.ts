@@ -9,8 +9,9 @@ import type { Nftables } from "@gantry/sys";
  * firewalld's table rejects by zone and cannot be passed this way: there the bridges must be put in a zone
  * (`firewall-cmd --zone=trusted --add-interface=gantry0`).
  */
-export function besideIptables(nft: Nftables, table: string, bridges: string[]): void {
+export function besideIptables(nft: Nftables, table: string, bridges: string[], links: ReadonlySet<string>): void {
   const mark = `gantry:${table}`;
+  let stale = "";
   for (const family of ["ip", "ip6"]) {
     const forward = list(nft, family, "FORWARD");
     if (forward === undefined) continue;
@@ -25,11 +26,14 @@ export function besideIptables(nft: Nftables, table: string, bridges: string[]):
       ["DOCKER-USER", user ?? ""],
     ] as const) {
       for (const line of text.split("\n")) {
-        if (!line.includes(`comment "${mark}"`)) continue;
-        const match = /([io]ifname "[^"]+").*# handle (\d+)/.exec(line);
+        const match = /([io]ifname "([^"]+)").*comment "(gantry:[^"]+)" # handle (\d+)/.exec(line);
         if (match === null) continue;
-        if (chain === home && missing.delete(match[1]!)) continue;
-        commands += `delete rule ${family} filter ${chain} handle ${match[2]}\n`;
+        const [, rule = "", link = "", owner, handle] = match;
+        const removal = `delete rule ${family} filter ${chain} handle ${handle}\n`;
+        if (owner !== mark) {
+          // Another engine's, which left without its bridge; should it come back it puts them in again.
+          if (!links.has(link)) stale += removal;
+        } else if (chain !== home || !missing.delete(rule)) commands += removal;
       }
     }
     for (const rule of missing) {
@@ -37,6 +41,7 @@ export function besideIptables(nft: Nftables, table: string, bridges: string[]):
     }
     if (commands !== "") nft.run(commands);
   }
+  if (stale !== "") nft.run(stale);
 }
 
 function list(nft: Nftables, family: string, chain: string): string | undefined {

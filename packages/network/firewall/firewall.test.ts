@@ -89,8 +89,12 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall among others", () => {
     expect(nft.run("list chain ip filter DOCKER-USER").match(/comment "gantry:gantry-gtbr0"/g)).toHaveLength(2);
     await net.create({ Name: "more", IPAM: { Config: [{ Subnet: "10.201.0.0/24" }] } });
     expect(nft.run("list chain ip filter DOCKER-USER").match(/gantry:gantry-gtbr0/g)).toHaveLength(4);
+    // What an engine left that is gone is swept along; what any other program put there is not touched.
+    nft.run('insert rule ip filter DOCKER-USER iifname "gtgone" counter accept comment "gantry:gantry-gtgone"');
+    nft.run('insert rule ip filter DOCKER-USER iifname "gtgone" counter accept comment "mine"');
     await net.remove("more");
     expect(nft.run("list chain ip filter DOCKER-USER").match(/gantry:gantry-gtbr0/g)).toHaveLength(2);
+    expect(nft.run("list chain ip filter DOCKER-USER").match(/gtgone/g)).toHaveLength(1);
     nft.run("delete table ip filter");
   });
 

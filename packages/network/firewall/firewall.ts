@@ -21,11 +21,15 @@ export class Firewall {
   /** Of the kernel's table as we last knew it. */
   private generation = 0;
   private identity: string | null = null;
+  /** Of iptables' filter tables when our rules in them were last looked at. */
+  private settled = "";
 
   /** `enabled` false (`--iptables=false`): nothing is ever written; published ports then need the user's own rules. */
   constructor(
     readonly table: string,
     readonly enabled: boolean,
+    /** Names of the links that the host has. */
+    private readonly links: () => ReadonlySet<string>,
   ) {}
 
   /** Whether packets between the host's own network cards are dropped (forwarding was our doing). */
@@ -59,7 +63,7 @@ export class Firewall {
     if (generation === this.generation) return false;
     const whole = this.isWhole();
     if (!whole) this.rebuild();
-    else this.settleBeside();
+    else if (this.iptables() !== this.settled) this.settleBeside();
     this.generation = this.raw().generation();
     return !whole;
   }
@@ -113,13 +117,15 @@ export class Firewall {
     if (this.written && add.length + gone.length > 0) this.orRebuild(() => this.raw().change(add, gone));
   }
 
-  /** Removes the table; the user's own stays. */
-  destroy(): void {
-    if (!this.enabled) return;
-    this.run(`table inet ${this.table}\ndelete table inet ${this.table}\n`);
+  /**
+   * The daemon ends and no container is left: takes back the rules beside iptables, and the table, but where that keeps the host from
+   * routing between its network cards. A restart writes it anew.
+   */
+  retire(): void {
+    if (!this.written) return;
     this.networks.clear();
-    this.ports.clear();
     this.settleBeside();
+    if (!this.guard) this.run(`table inet ${this.table}\ndelete table inet ${this.table}\n`);
     this.written = false;
   }
 
@@ -154,10 +160,16 @@ export class Firewall {
     return true;
   }
 
+  private iptables(): string {
+    return this.raw().rulesOf("ip", "filter") + this.raw().rulesOf("ip6", "filter");
+  }
+
   private settleBeside(): void {
     this.nft ??= new Nftables();
     try {
-      besideIptables(this.nft, this.table, [...this.networks.keys()]);
+      if (this.iptables() === "") return;
+      besideIptables(this.nft, this.table, [...this.networks.keys()], this.links());
+      this.settled = this.iptables();
     } catch {
       // Another program changed those chains meanwhile; the next change of ours looks again.
     }

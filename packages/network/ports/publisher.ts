@@ -6,16 +6,15 @@ import type { ConnectionSweeper } from "../firewall/connections.ts";
 import { elementKey, openElement, portElement } from "../firewall/elements.ts";
 import type { Firewall } from "../firewall/firewall.ts";
 import { chooseGateways } from "../gateways.ts";
-import { bare, type Endpoint, type Protocol, type PublishedPort, type Sandbox } from "../model.ts";
+import { bare, type Endpoint, type PublishedPort, type Sandbox } from "../model.ts";
 import type { Networks } from "../networks.ts";
+import type { Relays } from "../relay/relays.ts";
 import type { PortAllocator } from "./allocator.ts";
 import { parsePort, portWishes } from "./bindings.ts";
 
 /** Publishes containers' ports: holds them on the host and leads them to wherever the container's way out is. */
 export class Publisher {
   private readonly elements = new Map<string, SetElement[]>();
-  /** Who is behind a relayed port, by "protocol/address/port" of the host. */
-  private readonly relayed = new Map<string, Sandbox>();
 
   constructor(
     private readonly networks: Networks,
@@ -23,8 +22,7 @@ export class Publisher {
     private readonly connections: ConnectionSweeper,
     readonly allocator: PortAllocator,
     private readonly defaultIp: string,
-    /** Port of the relay that takes IPv6 connections to containers without IPv6; 0 where none runs. */
-    private readonly relayPort: () => number,
+    private readonly relays: Relays,
   ) {}
 
   /** Allocates ports of the host for the bindings. Throws GantryError in Docker's words, with nothing kept. */
@@ -85,7 +83,7 @@ export class Publisher {
   withdraw(sandbox: Sandbox): void {
     const present = this.elements.get(sandbox.containerId) ?? [];
     this.elements.delete(sandbox.containerId);
-    for (const port of sandbox.ports) this.relayed.delete(`${port.protocol}/${port.hostIp}/${port.hostPort}`);
+    this.relays.release(sandbox.ports);
     const used = this.firewall.wereUsed(present);
     try {
       this.firewall.changePorts([], present);
@@ -100,7 +98,7 @@ export class Publisher {
 
   /** Connections through these ports, which `sandbox` no longer has, are to end. */
   forget(sandbox: Sandbox, ports: PublishedPort[]): void {
-    for (const port of ports) this.relayed.delete(`${port.protocol}/${port.hostIp}/${port.hostPort}`);
+    this.relays.release(ports);
     const { v4, v6 } = this.gateways(sandbox);
     this.connections.later(
       ports.flatMap((port) => {
@@ -110,22 +108,11 @@ export class Publisher {
     );
   }
 
-  /** To be awaited before new connections can be made to the sandbox's addresses. */
-  settle(sandbox: Sandbox): Promise<void> {
+  /** To be awaited before `apply` or `stage`: opens relays, and lets connections be forgotten that new ones could be taken for. */
+  async settle(sandbox: Sandbox): Promise<void> {
+    await this.relays.open(sandbox.ports);
     const addresses = sandbox.endpoints.flatMap((endpoint) => [endpoint.ipv4, endpoint.ipv6]);
-    return this.connections.settle(addresses.map(bare));
-  }
-  /** Where the relay is to carry a connection that was addressed to the host. */
-  relayTarget(protocol: Protocol, address: string, port: number): { address: string; port: number } | undefined {
-    const sandbox = this.relayed.get(`${protocol}/${address}/${port}`) ?? this.relayed.get(`${protocol}/::/${port}`);
-    if (sandbox === undefined) return undefined;
-    const { v4, v6 } = this.gateways(sandbox);
-    const endpoint = v6 ?? v4;
-    const published = sandbox.ports.find(
-      (one) => one.protocol === protocol && one.hostPort === port && (one.hostIp === "::" || one.hostIp === address),
-    );
-    if (endpoint === undefined || published === undefined) return undefined;
-    return { address: bare(v6 === undefined ? endpoint.ipv4 : endpoint.ipv6), port: published.containerPort };
+    await this.connections.settle(addresses.map(bare));
   }
 
   /** The published ports that a removal names; bindings without a port mean all of that container port. */
@@ -161,8 +148,14 @@ export class Publisher {
     if (binding !== "" && binding !== "0.0.0.0") return [binding];
     const out: string[] = [];
     if (v4 !== undefined) out.push("0.0.0.0");
-    if ((v6 !== undefined || this.relayPort() !== 0) && existsSync("/proc/net/if_inet6")) out.push("::");
+    if ((v6 !== undefined || this.relays.running) && existsSync("/proc/net/if_inet6")) out.push("::");
     return out;
+  }
+
+  private relayTarget(sandbox: Sandbox, port: PublishedPort): { address: string; port: number } | undefined {
+    const { v4, v6 } = this.gateways(sandbox);
+    const address = v6?.ipv6 || v4?.ipv4;
+    return address ? { address: bare(address), port: port.containerPort } : undefined;
   }
 
   private elementsOf(sandbox: Sandbox): SetElement[] {
@@ -185,16 +178,9 @@ export class Publisher {
         out.push(portElement({ ...port, target: { address, port: port.containerPort } }));
       }
       // ::1 cannot be translated by the kernel (there is no route_localnet for IPv6): the relay takes it.
-      const relay = this.relayPort();
-      if (
-        six &&
-        relay !== 0 &&
-        port.protocol === "tcp" &&
-        (endpoint === undefined || /^(?:::|::1)$/.test(port.hostIp))
-      ) {
-        out.push(portElement({ ...port, target: { proxy: relay } }));
-        this.relayed.set(`${port.protocol}/${port.hostIp}/${port.hostPort}`, sandbox);
-      }
+      if (!six || (endpoint !== undefined && !/^(?:::|::1)$/.test(port.hostIp))) continue;
+      const relay = this.relays.claim(port, () => this.relayTarget(sandbox, port));
+      if (relay !== 0) out.push(portElement({ ...port, target: { proxy: relay } }));
     }
     return out;
   }

@@ -206,6 +206,36 @@ export async function reachSlowly(from: number, ip: string, port: number, servic
   }
 }
 
+/** As `reachSlowly`, for UDP. */
+export async function askSlowly(from: number, ip: string, port: number, service: Service): Promise<string | null> {
+  const DONTWAIT = 0x40;
+  const bytes = parseIp(ip)!;
+  const fd = inNetworkNamespace(
+    from,
+    () => socket(bytes.length === 4 ? AF.INET : AF.INET6, SOCK.DGRAM) as never,
+  ) as unknown as number;
+  try {
+    const address = inetAddress(bytes, port);
+    libc.connect(fd, address, address.length);
+    const byte = Uint8Array.of(42);
+    libc.send(fd, byte, 1, 0x4000);
+    const peer = new Uint8Array(28);
+    const length = new Uint32Array([28]);
+    let arrived = false;
+    for (let i = 0; i < 200; i++) {
+      await Bun.sleep(5);
+      if (!arrived && Number(libc.recvfrom(service.fd, byte, 1, DONTWAIT, peer, length)) === 1) {
+        arrived = true;
+        libc.sendto(service.fd, byte, 1, 0x4000, peer, length[0]!);
+      }
+      if (arrived && Number(libc.recv(fd, byte, 1, DONTWAIT)) === 1) return peerAddress(peer);
+    }
+    return null;
+  } finally {
+    close(fd);
+  }
+}
+
 function peerAddress(sockaddr: Uint8Array): string {
   const six = sockaddr[0] === AF.INET6;
   return formatIp(six ? sockaddr.subarray(8, 24) : sockaddr.subarray(4, 8));
