@@ -86,6 +86,7 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
     const idle = new IdleKeeper();
     const handler = apiHandler({ engine, images, distribution, builder, config }, idle);
     for (const host of config.hosts) listening.push(listen(host, handler, config));
+    surviveErrors(engine);
     engine.later("restart policies", applyRestartPolicies(engine));
     setTimeout(warmSeccomp, WARM_DELAY).unref();
     for (const warning of config.warnings) engine.log("warn", warning);
@@ -114,6 +115,18 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
     unlock();
     throw error;
   }
+}
+
+let surviving = false;
+
+/** An error that nobody caught must not take the daemon down: it is logged, with where it came from. */
+function surviveErrors(engine: Engine): void {
+  if (surviving) return;
+  surviving = true;
+  const log = (kind: string) => (error: unknown) =>
+    engine.log("error", `${kind}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  process.on("uncaughtException", log("uncaught exception"));
+  process.on("unhandledRejection", log("unhandled rejection"));
 }
 
 function listen(host: string, handler: Parameters<typeof listenUnix>[1], config: DaemonConfig): Listening {

@@ -43,10 +43,12 @@ export async function afterExit(engine: Engine, container: Container, task: Task
   const released = engine.network.release(container.id).catch((error) => {
     engine.log("error", `container ${container.id}: releasing its network: ${messageOf(error)}`);
   });
-  const cleaned = Promise.all([released, deleteTask(engine, container, task)]).then(() => {
-    containerShm.release(container);
-    releaseHostMounts(engine, container);
-  });
+  const cleaned = released
+    .then(() => deleteTask(engine, container, task))
+    .then(() => {
+      containerShm.release(container);
+      releaseHostMounts(engine, container);
+    });
 
   const again = considerRestart(engine, container, status, ranMs);
   const autoRemove = record.hostConfig.AutoRemove === true && !again && !engine.stopping;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { parseTime } from "../time.ts";
 
 /** One line of a container's log. `line` has its newline where the process wrote one. */
@@ -40,6 +40,8 @@ export class LogReader {
   private rest: Buffer = Buffer.alloc(0);
   private readonly path: string;
   private ino = 0;
+  /** When our file was last written to, as far as it was read. */
+  private readMs = 0;
 
   constructor(path: string) {
     this.path = path;
@@ -71,20 +73,30 @@ export class LogReader {
     for (;;) {
       yield* this.drain(range);
       // Rotated away under us: what was still written to the old file has been read; on to the new one.
-      const current = await open(this.path, "r").catch(() => null);
-      if (current === null) return;
-      const { ino, size } = await current.stat();
-      if (ino === this.ino && size >= this.offset) {
-        await current.close();
-        return;
-      }
+      const current = await stat(this.path).catch(() => null);
+      if (current === null || (current.ino === this.ino && current.size >= this.offset)) return;
       yield* this.drain(range);
+      yield* this.skipped(range);
       await this.handle.close();
-      this.handle = current;
-      this.ino = ino;
+      this.handle = null;
+      this.handle = await open(this.path, "r");
+      this.ino = (await this.handle.stat()).ino;
       this.offset = 0;
       this.rest = Buffer.alloc(0);
     }
+  }
+
+  /** Files that came and went between ours and the current one: a slow reader is overtaken by several rotations. */
+  private async *skipped(range: LogRange): AsyncGenerator<LogEntry[]> {
+    const between: string[] = [];
+    for (const file of logFiles(this.path).reverse().slice(1)) {
+      const there = await stat(file).catch(() => null);
+      if (there === null || there.ino === this.ino) break;
+      // A file older than what was read last is one that was there before.
+      if (there.mtimeMs < this.readMs) break;
+      between.push(file);
+    }
+    for (const file of between.reverse()) yield* readWhole(file, 0, range);
   }
 
   private async *drain(range: LogRange): AsyncGenerator<LogEntry[]> {
@@ -92,7 +104,10 @@ export class LogReader {
     for (;;) {
       const block = Buffer.allocUnsafe(BLOCK);
       const { bytesRead } = await handle.read(block, 0, BLOCK, this.offset);
-      if (bytesRead === 0) return;
+      if (bytesRead === 0) {
+        this.readMs = (await handle.stat()).mtimeMs;
+        return;
+      }
       this.offset += bytesRead;
       const data =
         this.rest.length === 0

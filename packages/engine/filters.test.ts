@@ -1,0 +1,30 @@
+import { expect, test } from "bun:test";
+import { Filters } from "./filters.ts";
+
+test("both forms of the document", () => {
+  expect(Filters.parse('{"status":["running","paused"]}').get("status")).toEqual(["running", "paused"]);
+  expect(Filters.parse('{"status":{"running":true,"paused":false}}').get("status")).toEqual(["running"]);
+  expect(Filters.parse("").size).toBe(0);
+  for (const bad of ["{", "[]", '{"a":1}', '{"a":[1]}']) expect(() => Filters.parse(bad)).toThrow("invalid filter");
+});
+
+test("labels: all of them, by name or by value", () => {
+  const filters = Filters.parse('{"label":["a","b=c=d"]}');
+  expect(filters.labels("label", { a: "", b: "c=d" })).toBe(true);
+  expect(filters.labels("label", { a: "", b: "c" })).toBe(false);
+  expect(filters.labels("label", null)).toBe(false);
+});
+
+test("booleans and unknown keys", () => {
+  expect(Filters.parse('{"dangling":["1"]}').bool("dangling", false)).toBe(true);
+  expect(new Filters().bool("dangling", true)).toBe(true);
+  expect(() => Filters.parse('{"dangling":["maybe"]}').bool("dangling", false)).toThrow("invalid filter 'dangling");
+  expect(() => Filters.parse('{"x":["1"]}').allow("y")).toThrow("invalid filter 'x'");
+});
+
+test("a pattern that could run for ever is taken as plain text", () => {
+  const before = performance.now();
+  expect(Filters.parse('{"name":["(a+)+$"]}').match("name", `${"a".repeat(40)}!`)).toBe(false);
+  expect(performance.now() - before).toBeLessThan(50);
+  expect(Filters.parse('{"name":["^web"]}').match("name", "web1")).toBe(true);
+});
