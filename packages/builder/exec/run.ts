@@ -196,7 +196,10 @@ export class StepRunner {
           settings,
           cgroupParent: this.options.cgroupParent,
         }),
-        rootfs: { type: "overlay", ...container, volatile: true },
+        rootfs:
+          container.lower.length === 0
+            ? { type: "directory", path: container.upper }
+            : { type: "overlay", ...container, volatile: true },
         stateDir: join(directory, "task"),
         exitFile: join(directory, "exit.json"),
         terminal: false,

@@ -160,14 +160,18 @@ async function buildRequest(engine: Engine, container: Container, sandbox: Prepa
   sandbox.onHostsChange?.((hosts) => writeFileSync(files.hosts, hosts));
   for (const mount of record.mounts) await volumeReady(engine, mount);
   const layer = engine.storage.layers.getContainer(record.id);
-  const rootfs: Rootfs = {
-    type: "overlay",
-    lower: layer.lower,
-    upper: layer.upper,
-    work: layer.work,
-    ...(host.AutoRemove === true ? { volatile: true } : {}),
-    ...(host.ReadonlyRootfs === true ? { readonly: true } : {}),
-  };
+  const readonly = host.ReadonlyRootfs === true ? { readonly: true } : {};
+  const rootfs: Rootfs =
+    layer.lower.length === 0
+      ? { type: "directory", path: layer.upper, ...readonly }
+      : {
+          type: "overlay",
+          lower: layer.lower,
+          upper: layer.upper,
+          work: layer.work,
+          ...(host.AutoRemove === true ? { volatile: true } : {}),
+          ...readonly,
+        };
   const useInit = host.Init ?? engine.config.init;
   // Images are mounted anew at each start, at a place of the container's own.
   const mounts = record.mounts.map((mount, index) =>
