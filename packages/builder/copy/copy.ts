@@ -129,7 +129,7 @@ export async function performCopy(op: CopyOp, plan: CopyPlan, target: CopyTarget
       }
       const unpack = op.unpack === "all" || (op.unpack === "local" && !input.remote);
       if (unpack && type === S.IFREG && isArchive(await input.tree.root(), input.selected.real)) {
-        close(writer.openFolder(base));
+        writer.openFolder(base);
         archives.push({ input, dest: base });
         continue;
       }
@@ -186,7 +186,7 @@ class Copier {
     state: MatchState | undefined,
     top: boolean,
   ): Promise<void> {
-    if (top) close(this.writer.openFolder(dest, this.owner));
+    if (top) this.writer.openFolder(dest, this.owner);
     for (const name of tree.list(real)) {
       const stat = tree.stat(joinPath(real, name));
       if (!stat) continue;
@@ -207,35 +207,26 @@ class Copier {
   }
 
   async file(tree: SourceTree, real: string, stat: FileStat, dest: string): Promise<void> {
+    await tree.root();
     const [folder, name] = splitPath(real);
-    const dirFd = openDirectory(await tree.root(), folder);
-    try {
-      const owner = this.ownerOf(stat);
-      if ((stat.mode & S.IFMT) !== S.IFREG) {
-        this.writer.putSpecial(dest, { dirFd, name, stat }, owner);
-        return;
-      }
-      const key = `${stat.dev}:${stat.ino}`;
-      const taken = tree.linked?.get(key) ?? 0;
-      const names = stat.nlink - taken;
-      const first = names > 1 ? this.links.get(key) : undefined;
-      if (first !== undefined && first !== dest) {
-        this.writer.putHardLink(dest, first, owner);
-        return;
-      }
-      if (names > 1) this.links.set(key, dest);
-      const mayLink = tree.linked !== undefined && names === 1 && taken === 0;
-      const linked = await this.writer.putFile(
-        dest,
-        { dirFd, name, stat, mayLink },
-        owner,
-        this.modeOf(stat),
-        this.pacer,
-      );
-      if (linked) tree.linked?.set(key, 1);
-    } finally {
-      close(dirFd);
+    const owner = this.ownerOf(stat);
+    if ((stat.mode & S.IFMT) !== S.IFREG) {
+      this.writer.putSpecial(dest, { dirFd: tree.folder(folder), name, stat }, owner);
+      return;
     }
+    const key = `${stat.dev}:${stat.ino}`;
+    const taken = tree.linked?.get(key) ?? 0;
+    const names = stat.nlink - taken;
+    const first = names > 1 ? this.links.get(key) : undefined;
+    if (first !== undefined && first !== dest) {
+      this.writer.putHardLink(dest, first, owner);
+      return;
+    }
+    if (names > 1) this.links.set(key, dest);
+    const mayLink = tree.linked !== undefined && names === 1 && taken === 0;
+    const source = { dirFd: tree.folder(folder), name, stat, mayLink };
+    const linked = await this.writer.putFile(dest, source, owner, this.modeOf(stat), this.pacer);
+    if (linked) tree.linked?.set(key, 1);
   }
 
   private ownerOf(stat: FileStat): Owner {

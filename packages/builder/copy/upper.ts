@@ -41,6 +41,8 @@ const ROOT: Owner = { uid: 0, gid: 0 };
  */
 export class UpperWriter {
   private readonly fd: number;
+  /** The folder last written in: most files come folder by folder. */
+  private last: { path: string; fd: number } | null = null;
   /** Times of repeated directories, set when all is written. */
   private readonly times = new Map<string, { seconds: number; nanoseconds: number }>();
 
@@ -65,7 +67,19 @@ export class UpperWriter {
   }
 
   dispose(): void {
+    this.forget();
     close(this.fd);
+  }
+
+  private forget(): void {
+    if (this.last) close(this.last.fd);
+    this.last = null;
+  }
+
+  private remember(path: string, fd: number): number {
+    this.forget();
+    this.last = { path, fd };
+    return fd;
   }
 
   /** What is at a real path, in the layer or below it. */
@@ -85,12 +99,13 @@ export class UpperWriter {
   }
 
   /**
-   * Opens a directory of the layer for writing in it, made where it is missing (0755, `owner`), repeated where it lies
-   * below. The caller closes. Throws invalidParameter where something on the way is no directory.
+   * A directory of the layer for writing in it, made where it is missing (0755, `owner`), repeated where it lies below.
+   * Borrowed until the next call. Throws invalidParameter where something on the way is no directory.
    */
   openFolder(path: string, owner: Owner = ROOT): number {
+    if (this.last?.path === path) return this.last.fd;
     try {
-      return openDirectory(this.fd, path);
+      return this.remember(path, openDirectory(this.fd, path));
     } catch (error) {
       if (!(error instanceof SysError) || error.errno === 20) throw notDirectory(path, error);
       if (error.errno !== 2) throw error;
@@ -99,18 +114,14 @@ export class UpperWriter {
     const below = this.hiddenBelow(path) ? null : statPath(this.lowerFd, path);
     if (below && (below.mode & S.IFMT) !== S.IFDIR) throw notDirectory(path);
     const parent = this.openFolder(folder, owner);
-    try {
-      mkdirat(parent, name, 0o755);
-      const fd = openat(parent, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
-      if (below) this.repeat(path, fd, below);
-      else {
-        fchown(fd, owner.uid, owner.gid);
-        fchmod(fd, 0o755);
-      }
-      return fd;
-    } finally {
-      close(parent);
+    mkdirat(parent, name, 0o755);
+    const fd = this.remember(path, openat(parent, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW));
+    if (below) this.repeat(path, fd, below);
+    else {
+      fchown(fd, owner.uid, owner.gid);
+      fchmod(fd, 0o755);
     }
+    return fd;
   }
 
   private repeat(path: string, fd: number, below: FileStat): void {
@@ -128,31 +139,27 @@ export class UpperWriter {
     this.times.set(path, { seconds: below.mtime, nanoseconds: below.mtimeNsec });
   }
 
-  /** Takes away what the layer itself has at a name, but a directory that is to be a directory. */
-  private clear(parent: number, name: string, keepDirectory: boolean): void {
+  /** The folder of a path, with nothing in the layer at its name; a directory may stay where one is wanted. */
+  private place(path: string, owner: Owner, keepDirectory = false): { parent: number; name: string; there: boolean } {
+    const [folder, name] = splitPath(path);
+    const parent = this.openFolder(folder, owner);
     const there = statAt(parent, name);
-    if (there && !(keepDirectory && (there.mode & S.IFMT) === S.IFDIR)) removeAt(parent, name);
+    if (!there) return { parent, name, there: false };
+    const isDirectory = (there.mode & S.IFMT) === S.IFDIR;
+    if (keepDirectory && isDirectory) return { parent, name, there: true };
+    removeAt(parent, name);
+    return { parent, name, there: false };
   }
 
   /** A directory with the given metadata; a present one gets it, too. */
   putDirectory(path: string, source: FileStat, owner: Owner, mode: number): void {
     if (path === "") return;
-    const [folder, name] = splitPath(path);
-    const parent = this.openFolder(folder, owner);
-    try {
-      this.clear(parent, name, true);
-      if (!statAt(parent, name)) mkdirat(parent, name, 0o700);
-      const fd = openat(parent, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
-      try {
-        fchown(fd, owner.uid, owner.gid);
-        fchmod(fd, mode & 0o7777);
-      } finally {
-        close(fd);
-      }
-      this.times.set(path, { seconds: source.mtime, nanoseconds: source.mtimeNsec });
-    } finally {
-      close(parent);
-    }
+    const { parent, name, there } = this.place(path, owner, true);
+    if (!there) mkdirat(parent, name, 0o700);
+    const fd = this.remember(path, openat(parent, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW));
+    fchown(fd, owner.uid, owner.gid);
+    fchmod(fd, mode & 0o7777);
+    this.times.set(path, { seconds: source.mtime, nanoseconds: source.mtimeNsec });
   }
 
   /** A regular file, linked where `mayLink` and it stays what it is, else copied. Returns whether it was linked. */
@@ -164,50 +171,39 @@ export class UpperWriter {
     pacer: Pacer,
   ): Promise<boolean> {
     const { dirFd, name: sourceName, stat } = source;
-    const [folder, name] = splitPath(path);
-    const parent = this.openFolder(folder, owner);
+    const { parent, name } = this.place(path, owner);
+    // A link shares owner and mode with the source: only a file that keeps both can be linked.
+    const same = stat.uid === owner.uid && stat.gid === owner.gid && ((stat.mode ^ mode) & 0o7777) === 0;
+    if (source.mayLink && same && tryLink(dirFd, sourceName, parent, name)) return true;
+    // Both folders are borrowed: from here on only the files are used.
+    const from = openat(dirFd, sourceName, O.RDONLY | O.NOFOLLOW);
     try {
-      this.clear(parent, name, false);
-      // A link shares owner and mode with the source: only a file that keeps both can be linked.
-      const same = stat.uid === owner.uid && stat.gid === owner.gid && ((stat.mode ^ mode) & 0o7777) === 0;
-      if (source.mayLink && same && tryLink(dirFd, sourceName, parent, name)) return true;
-      const from = openat(dirFd, sourceName, O.RDONLY | O.NOFOLLOW);
+      const to = openat(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
       try {
-        const to = openat(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
-        try {
-          await copyBytes(from, to, stat.size, pacer);
-          fchown(to, owner.uid, owner.gid);
-          fchmod(to, mode & 0o7777);
-          copyAttributes(from, to);
-          setTimes(to, null, stat.mtime, stat.mtimeNsec);
-          return false;
-        } finally {
-          close(to);
-        }
+        await copyBytes(from, to, stat.size, pacer);
+        fchown(to, owner.uid, owner.gid);
+        fchmod(to, mode & 0o7777);
+        copyAttributes(from, to);
+        setTimes(to, null, stat.mtime, stat.mtimeNsec);
+        return false;
       } finally {
-        close(from);
+        close(to);
       }
     } finally {
-      close(parent);
+      close(from);
     }
   }
 
   /** A file with given content. */
   putContent(path: string, content: Uint8Array, owner: Owner, mode: number): void {
-    const [folder, name] = splitPath(path);
-    const parent = this.openFolder(folder, owner);
+    const { parent, name } = this.place(path, owner);
+    const fd = openat(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
     try {
-      this.clear(parent, name, false);
-      const fd = openat(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
-      try {
-        writeAll(fd, content);
-        fchown(fd, owner.uid, owner.gid);
-        fchmod(fd, mode & 0o7777);
-      } finally {
-        close(fd);
-      }
+      writeAll(fd, content);
+      fchown(fd, owner.uid, owner.gid);
+      fchmod(fd, mode & 0o7777);
     } finally {
-      close(parent);
+      close(fd);
     }
   }
 
@@ -216,34 +212,22 @@ export class UpperWriter {
     const { stat } = source;
     const type = stat.mode & S.IFMT;
     if (type === S.IFSOCK) return;
-    const [folder, name] = splitPath(path);
-    const parent = this.openFolder(folder, owner);
-    try {
-      this.clear(parent, name, false);
-      if (type === S.IFLNK) symlinkat(readlinkAt(source.dirFd, source.name), parent, name);
-      else mknodat(parent, name, stat.mode, makedev(stat.rdevMajor, stat.rdevMinor));
-      fchownat(parent, name, owner.uid, owner.gid, AT.SYMLINK_NOFOLLOW);
-      setTimes(parent, name, stat.mtime, stat.mtimeNsec);
-    } finally {
-      close(parent);
-    }
+    const { parent, name } = this.place(path, owner);
+    if (type === S.IFLNK) symlinkat(readlinkAt(source.dirFd, source.name), parent, name);
+    else mknodat(parent, name, stat.mode, makedev(stat.rdevMajor, stat.rdevMinor));
+    fchownat(parent, name, owner.uid, owner.gid, AT.SYMLINK_NOFOLLOW);
+    setTimes(parent, name, stat.mtime, stat.mtimeNsec);
   }
 
   /** One more name for a file this layer has already. */
   putHardLink(path: string, target: string, owner: Owner): void {
-    const [folder, name] = splitPath(path);
     const [targetFolder, targetName] = splitPath(target);
-    const parent = this.openFolder(folder, owner);
+    const { parent, name } = this.place(path, owner);
+    const from = openDirectory(this.fd, targetFolder);
     try {
-      const from = openDirectory(this.fd, targetFolder);
-      try {
-        this.clear(parent, name, false);
-        linkat(from, targetName, parent, name);
-      } finally {
-        close(from);
-      }
+      linkat(from, targetName, parent, name);
     } finally {
-      close(parent);
+      close(from);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { close, S } from "@gantry/sys";
+import { S } from "@gantry/sys";
 import { UpperWriter } from "../copy/upper.ts";
 import { followInRoot } from "../tree/follow.ts";
 
@@ -28,7 +28,7 @@ export function makeStubLayer(directory: string, lowerFd: number, points: MountP
       const there = writer.stat(path);
       if (there || path === "") continue;
       made = true;
-      if (kind === "directory") close(writer.openFolder(path));
+      if (kind === "directory") writer.openFolder(path);
       else writer.putContent(path, new Uint8Array(0), { uid: 0, gid: 0 }, 0o600);
     }
   } finally {

@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { type Digest, GantryError, invalidParameter } from "@gantry/spec";
 import type { Layer, Storage } from "@gantry/storage";
-import { close } from "@gantry/sys";
 import type { RunSettings } from "../contract.ts";
 import { isDirectoryBelow, performCopy, planCopy } from "../copy/copy.ts";
 import { UpperWriter } from "../copy/upper.ts";
@@ -272,7 +271,7 @@ export class Solver {
       return this.layer(layers, async (_id, upper) => {
         const writer = new UpperWriter(upper, base.fd);
         try {
-          close(writer.openFolder(real));
+          writer.openFolder(real);
         } finally {
           writer.finish();
         }

@@ -55,6 +55,7 @@ export class LayerTree extends DiskTree implements SourceTree {
   }
 
   close(): void {
+    this.dispose();
     this.view.close();
   }
 }

@@ -12,7 +12,8 @@ export interface IndexedFile {
 
 /**
  * Takes the checksums of an archive's members as it streams by and, as long as the archive is small and plain, remembers
- * all of it: most builds find every step in the cache, and then nothing of the context needs to touch the disk.
+ * all of it: most builds find every step in the cache, and then nothing of the context needs to touch the disk. What the
+ * parser is fed must stay as it is for that long.
  */
 export class ArchiveIndex implements TarSink {
   /** Checksums by path. */
@@ -34,8 +35,7 @@ export class ArchiveIndex implements TarSink {
 
   data(chunk: Uint8Array): void {
     this.current?.sum.update(chunk);
-    // The parser's chunks are only lent.
-    if (this.files) this.current?.parts.push(Uint8Array.from(chunk));
+    if (this.files) this.current?.parts.push(chunk);
   }
 
   end(): void {

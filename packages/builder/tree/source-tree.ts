@@ -28,6 +28,8 @@ export interface SourceTree {
   sum(path: string, stat: FileStat, pacer: Pacer): Promise<string>;
   /** The tree's root directory on disk, borrowed. Lays it out there first, where it is not. */
   root(): Promise<number>;
+  /** A directory of a tree that is on disk, borrowed until anything else is asked of the tree: for use at once. */
+  folder(path: string): number;
   close(): void;
 }
 
@@ -48,8 +50,10 @@ export function statPath(rootFd: number, path: string): FileStat | null {
   }
 }
 
-/** A tree on disk, or one that is mounted. */
+/** A tree on disk, or one that is mounted. Entries are mostly asked for folder by folder: the last one stays open. */
 export class DiskTree {
+  private last: { path: string; fd: number } | null = null;
+
   constructor(
     readonly fd: number,
     private readonly sums: ReadonlyMap<string, string> | null,
@@ -59,13 +63,30 @@ export class DiskTree {
     return followInRoot(this.fd, path);
   }
 
+  folder(path: string): number {
+    if (this.last?.path === path) return this.last.fd;
+    const fd = openDirectory(this.fd, path);
+    if (this.last) close(this.last.fd);
+    this.last = { path, fd };
+    return fd;
+  }
+
   stat(path: string): FileStat | null {
-    return statPath(this.fd, path);
+    if (path === "") return statAt(this.fd, "");
+    const [folder, name] = splitPath(path);
+    let fd: number;
+    try {
+      fd = this.folder(folder);
+    } catch {
+      return null;
+    }
+    return statAt(fd, name);
   }
 
   list(path: string): string[] {
     let fd: number;
     try {
+      // Of its own, since reading a directory moves on in it.
       fd = openDirectory(this.fd, path);
     } catch {
       return [];
@@ -83,20 +104,23 @@ export class DiskTree {
     const known = this.sums?.get(path);
     if (known !== undefined) return known;
     const type = stat.mode & S.IFMT;
-    if (type !== S.IFREG && type !== S.IFLNK) return new FileSum(headerOfStat(path, stat, "", null)).digest();
     const [folder, name] = splitPath(path);
-    const dirFd = openDirectory(this.fd, folder);
-    try {
-      if (type === S.IFLNK) return new FileSum(headerOfStat(path, stat, readlinkAt(dirFd, name), null)).digest();
-      return await sumFile(dirFd, name, path, stat, pacer);
-    } finally {
-      close(dirFd);
+    if (type === S.IFLNK) {
+      return new FileSum(headerOfStat(path, stat, readlinkAt(this.folder(folder), name), null)).digest();
     }
+    if (type !== S.IFREG) return new FileSum(headerOfStat(path, stat, "", null)).digest();
+    return sumFile(openAt(this.folder(folder), name, O.RDONLY | O.NOFOLLOW), path, stat, pacer);
+  }
+
+  /** Closes what it opened itself. */
+  dispose(): void {
+    if (this.last) close(this.last.fd);
+    this.last = null;
   }
 }
 
-async function sumFile(dirFd: number, name: string, path: string, stat: FileStat, pacer: Pacer): Promise<string> {
-  const fd = openAt(dirFd, name, O.RDONLY | O.NOFOLLOW);
+/** Closes the descriptor. */
+async function sumFile(fd: number, path: string, stat: FileStat, pacer: Pacer): Promise<string> {
   try {
     const sum = new FileSum(headerOfStat(path, stat, "", getxattr(fd, "security.capability")));
     const buffer = new Uint8Array(Math.min(1 << 19, stat.size + 1));

@@ -13,7 +13,9 @@ import { DiskTree, type SourceTree } from "./source-tree.ts";
 /** More members than any context has; a hostile one must not fill the disk with inodes. */
 const MAX_ENTRIES = 5_000_000;
 /** Archives up to this are kept in memory until their files are wanted. Bytes. */
-const IN_MEMORY = 2 << 20;
+const IN_MEMORY = 16 << 20;
+/** Bytes of an archive laid out in one go: some hundred small files at most. */
+const PIECE = 32 << 10;
 
 /**
  * The files of one build: its context, a download, a checkout. They are in a directory of their own, removed with all in
@@ -95,6 +97,10 @@ export class TemporaryTree implements SourceTree {
     return this.laying;
   }
 
+  folder(path: string): number {
+    return this.disk!.tree.folder(path);
+  }
+
   /** Content of a regular file at a real path. Throws where it is larger than `limit` bytes. */
   read(path: string, limit: number): Uint8Array {
     const stat = this.stat(path);
@@ -131,6 +137,7 @@ export class TemporaryTree implements SourceTree {
     if (!disk) return;
     const { path } = this;
     this.disk = null;
+    disk.tree.dispose();
     close(disk.tree.fd);
     // What cannot be removed now goes at the next start.
     void rm(path, { recursive: true, force: true }).catch(() => {});
@@ -149,11 +156,15 @@ export class TemporaryTree implements SourceTree {
   private async take(source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
     let layer: Layer | null = null;
     const parser = new TarParser(this.index);
-    const take = (chunk: Uint8Array) => {
+    const take = (lent: Uint8Array) => {
+      if (layer) {
+        parser.push(lent);
+        return layer.push(lent);
+      }
+      // Kept, and the index's contents are parts of it.
+      const chunk = Uint8Array.from(lent);
+      this.archive.push(chunk);
       parser.push(chunk);
-      if (layer) return layer.push(chunk);
-      // Lent by whoever decompresses.
-      this.archive.push(Uint8Array.from(chunk));
       if (this.index.files) return;
       layer = new Layer(this.makeDirectory());
       for (const before of this.archive.splice(0)) layer.push(before);
@@ -163,8 +174,10 @@ export class TemporaryTree implements SourceTree {
     try {
       for await (const chunk of source) {
         signal.throwIfAborted();
-        inflater.push(chunk);
-        await pacer.tick();
+        for (let at = 0; at < chunk.length; at += PIECE) {
+          inflater.push(chunk.length <= PIECE ? chunk : chunk.subarray(at, at + PIECE));
+          await pacer.tick();
+        }
       }
       inflater.finish();
       parser.finish();
@@ -179,7 +192,11 @@ export class TemporaryTree implements SourceTree {
     const fd = this.makeDirectory();
     const layer = new Layer(fd);
     try {
-      for (const chunk of this.archive.splice(0)) layer.push(chunk);
+      const pacer = new Pacer();
+      for (const chunk of this.archive.splice(0)) {
+        layer.push(chunk);
+        await pacer.tick();
+      }
       layer.finish();
     } finally {
       layer.dispose();
