@@ -84,8 +84,17 @@ export async function pullImage(room: PullRoom, reference: Reference, options: P
     ? await room.storage.content.read(image.config.digest)
     : await anywhere(repositories, (repository) => fetchSmallBlob(repository, image.config, MAX_CONFIG, fetching));
   const diffIds = readDiffIds(config, image.layers);
-  for (const digest of [first.descriptor.digest, manifest.descriptor.digest, image.config.digest])
+  // Held before anything is looked for, so that what is found is still there when it is needed.
+  const blobs = image.layers.map((layer) => layer.digest);
+  for (const digest of [
+    first.descriptor.digest,
+    manifest.descriptor.digest,
+    image.config.digest,
+    ...blobs,
+    ...diffIds,
+  ]) {
     options.lease.add(digest);
+  }
   const index = first.kind === "index" ? first : undefined;
   // Each is synced to disk; beside the layers that costs no time.
   const documents = new Set([config, manifest.bytes, first.bytes]);
@@ -152,8 +161,6 @@ async function bringLayers(
   for (const [i, layer] of layers.entries()) {
     const diffId = diffIds[i]!;
     const known = missing.has(diffId);
-    options.lease.add(layer.digest);
-    options.lease.add(diffId);
     const there = storage.layers.has(diffId);
     if (!known) emit(step(shortDigest(layer.digest), there ? "Already exists" : "Pulling fs layer"));
     if (!there) missing.set(diffId, missing.get(diffId) ?? layer);
