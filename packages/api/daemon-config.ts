@@ -232,7 +232,7 @@ function settle(values: Values): DaemonConfig {
     if (option.ignored && !empty) warnings.push(`${name} has no meaning in this engine and is ignored`);
   }
   const driver = get<string>("storage-driver") ?? "";
-  if (driver !== "" && driver !== "overlay2" && driver !== "overlayfs") {
+  if (!["", "overlay2", "overlayfs", "vfs"].includes(driver)) {
     throw invalidParameter(`error initializing graphdriver: driver not supported: ${driver}`);
   }
   for (const option of get<string[]>("exec-opt") ?? []) {
@@ -240,6 +240,7 @@ function settle(values: Values): DaemonConfig {
       throw invalidParameter(`exec-opt ${option} is not supported: only native.cgroupdriver=cgroupfs is`);
   }
   const engine = engineConfig(get);
+  engine.storageDriver = driver === "" ? null : driver === "vfs" ? "vfs" : "overlay2";
   const logLevel = get<string>("log-level") ?? (engine.debug ? "debug" : "info");
   if (!["debug", "info", "warn", "error", "fatal"].includes(logLevel)) {
     throw invalidParameter(`invalid logging level: ${logLevel}`);

@@ -39,7 +39,11 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
   const listening: Listening[] = [];
   try {
     const database = openDatabase(`${settings.dataRoot}/gantry.db`);
-    const storage = openStorage({ root: settings.dataRoot, db: database });
+    const storage = openStorage({
+      root: settings.dataRoot,
+      db: database,
+      ...(settings.storageDriver === null ? {} : { driver: settings.storageDriver }),
+    });
     await storage.recover();
     const network = await openNetwork({ ...config.network, db: database, execRoot: settings.execRoot });
     const own = openRuntime();
@@ -56,6 +60,7 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
       storage,
       network,
       runtimes,
+      storageDriver: storage.driver,
       initBinary: installInit(settings.dataRoot),
       id: engineId(`${settings.dataRoot}/engine-id`),
     });

@@ -16,6 +16,8 @@ export interface EngineParts {
   network: NetworkController;
   /** By name; "gantry" is ours. */
   runtimes: Map<string, Runtime>;
+  /** "overlay2" or "vfs", as storage chose. */
+  storageDriver: string;
   /** Host path of the init that `--init` puts into containers; null where there is none. */
   initBinary: string | null;
   /** Stable name of this engine: 32 hex digits or a UUID. */
@@ -29,6 +31,7 @@ export class Engine {
   readonly storage: Storage;
   readonly network: NetworkController;
   readonly runtimes: Map<string, Runtime>;
+  readonly storageDriver: string;
   readonly initBinary: string | null;
   readonly id: string;
   readonly events = new EventBus();
@@ -47,6 +50,7 @@ export class Engine {
     this.storage = parts.storage;
     this.network = parts.network;
     this.runtimes = parts.runtimes;
+    this.storageDriver = parts.storageDriver;
     this.initBinary = parts.initBinary;
     this.id = parts.id;
     this.cgroupV2 = cgroupV2;

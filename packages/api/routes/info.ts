@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { arch, availableParallelism, hostname, release, totalmem } from "node:os";
 import type { SystemInfo } from "@gantry/spec";
+import { statfs } from "@gantry/sys";
 import type { ApiParts } from "../server.ts";
 import { VERSION } from "../version.ts";
 
@@ -16,6 +17,20 @@ function osRelease(): { name: string; version: string } {
   const text = read("/etc/os-release");
   const field = (key: string) => new RegExp(`^${key}="?([^"\\n]*)"?$`, "m").exec(text)?.[1] ?? "";
   return { name: field("PRETTY_NAME") || "Linux", version: field("VERSION_ID") };
+}
+
+const FILE_SYSTEMS: Record<number, string> = {
+  61267: "extfs",
+  1481003842: "xfs",
+  2435016766: "btrfs",
+  16914836: "tmpfs",
+  2035054128: "overlayfs",
+  801189825: "zfs",
+};
+
+/** Name of the file system at a path, as Docker has them. */
+function fileSystem(path: string): string {
+  return FILE_SYSTEMS[statfs(path).type] ?? "<unknown>";
 }
 
 /** The answer of GET /info. */
@@ -34,14 +49,17 @@ export async function systemInfo({ engine, images, config }: ApiParts): Promise<
     ContainersPaused: count("paused"),
     ContainersStopped: count("created", "exited", "dead", "removing"),
     Images: engine.storage.images.list().length,
-    Driver: "overlay2",
-    DriverStatus: [
-      ["Backing Filesystem", "extfs"],
-      ["Supports d_type", "true"],
-      ["Using metacopy", "false"],
-      ["Native Overlay Diff", "true"],
-      ["userxattr", "false"],
-    ],
+    Driver: engine.storageDriver,
+    DriverStatus:
+      engine.storageDriver === "overlay2"
+        ? [
+            ["Backing Filesystem", fileSystem(engine.config.dataRoot)],
+            ["Supports d_type", "true"],
+            ["Using metacopy", "false"],
+            ["Native Overlay Diff", "true"],
+            ["userxattr", "false"],
+          ]
+        : [],
     Plugins: {
       Volume: ["local"],
       Network: ["bridge", "host", "ipvlan", "macvlan", "null"],

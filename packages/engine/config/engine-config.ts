@@ -32,6 +32,8 @@ export interface EngineConfig {
   maxConcurrentUploads: number;
   hostGatewayIps: string[];
   experimental: boolean;
+  /** How containers get their root; null: overlay2 where it works, else vfs. */
+  storageDriver: "overlay2" | "vfs" | null;
   defaultAddressPools: { Base: string; Size: number }[];
 }
 
@@ -63,5 +65,6 @@ export const defaultEngineConfig = (): EngineConfig => ({
   maxConcurrentUploads: 5,
   hostGatewayIps: [],
   experimental: false,
+  storageDriver: null,
   defaultAddressPools: [],
 });

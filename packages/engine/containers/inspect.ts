@@ -46,7 +46,7 @@ export async function inspectContainer(
     LogPath: state.startedBefore && host.LogConfig?.Type !== "none" ? container.logPath : "",
     Name: `/${record.name}`,
     RestartCount: state.restartCount,
-    Driver: "overlay2",
+    Driver: engine.storageDriver,
     Platform: record.platform,
     MountLabel: "",
     ProcessLabel: "",
@@ -54,7 +54,7 @@ export async function inspectContainer(
     ExecIDs: container.execIds.size === 0 ? null : [...container.execIds],
     HostConfig: fullHostConfig(host),
     GraphDriver: {
-      Name: "overlay2",
+      Name: engine.storageDriver,
       Data: {
         ID: record.id,
         LowerDir: layer.lower.join(":"),
