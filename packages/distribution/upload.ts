@@ -24,6 +24,8 @@ export type UploadOutcome = { kind: "exists" } | { kind: "mounted"; from: string
 /** Up to this size a blob goes in one PUT, without a PATCH before it. */
 const MONOLITHIC = 1024 * 1024;
 const MAX_MOUNTS = 3;
+/** Size of the pieces for registries, or proxies before them, that take no large bodies. */
+const CHUNK = 8 * 1024 * 1024;
 /** Milliseconds that a registry may take to verify what it got. */
 const ANSWER_TIMEOUT = 600_000;
 
@@ -47,6 +49,7 @@ export async function uploadBlob(
   const mounted = await mount(repository, source.digest, options);
   if (mounted) return { kind: "mounted", from: mounted };
   let monolithic = source.size <= MONOLITHIC;
+  let chunked = false;
   let location: string | undefined;
   let refreshed = false;
   await retrying(
@@ -55,14 +58,16 @@ export async function uploadBlob(
       if (location) ({ location, offset } = await progressOf(repository, location, source.size, signal));
       location ??= await begin(repository, signal);
       try {
-        if (!monolithic) location = await patch(repository, location, source, offset, options);
+        if (!monolithic) location = await patch(repository, location, source, offset, chunked, options);
         await finish(repository, location, source, monolithic, options);
       } catch (error) {
         if (!(error instanceof RegistryError)) throw error;
         const upload = location;
         location = undefined;
-        // The session's token died, the registry takes no PATCH, or it lost the session: once more from the beginning.
+        // Once more from the beginning: the session's token died, the body was too large, the registry takes no PATCH, or
+        // it lost the session.
         if (error.statusCode === 401 && !refreshed) refreshed = true;
+        else if (error.statusCode === 413 && !chunked && !monolithic) chunked = true;
         else if ([404, 405, 416, 501].includes(error.statusCode) && !monolithic) monolithic = true;
         else throw error;
         await cancelUpload(repository, upload);
@@ -117,21 +122,28 @@ async function progressOf(
   return { location: response.headers.has("location") ? locationOf(response, repository) : location, offset };
 }
 
+/** Sends the blob from `offset` on, in one piece or in chunks. Returns where the upload goes on. */
 async function patch(
   repository: Repository,
   location: string,
   source: UploadSource,
   offset: number,
+  chunked: boolean,
   options: UploadOptions,
 ): Promise<string> {
-  if (offset === source.size) return location;
-  const headers: Record<string, string> = { "content-type": "application/octet-stream" };
-  if (offset > 0) headers["content-range"] = `${offset}-${source.size - 1}`;
-  const response = await sendBody(repository, "PATCH", location, source, offset, headers, options);
-  if (response.status !== 202 && response.status !== 204 && response.status !== 201)
-    throw await responseFailure(response);
-  await response.body?.cancel();
-  return response.headers.has("location") ? locationOf(response, repository) : location;
+  let at = offset;
+  let target = location;
+  while (at < source.size) {
+    const end = chunked ? Math.min(source.size, at + CHUNK) : source.size;
+    const headers: Record<string, string> = { "content-type": "application/octet-stream" };
+    if (chunked || at > 0) headers["content-range"] = `${at}-${end - 1}`;
+    const response = await sendBody(repository, "PATCH", target, source, at, end, headers, options);
+    if (![201, 202, 204].includes(response.status)) throw await responseFailure(response);
+    await response.body?.cancel();
+    if (response.headers.has("location")) target = locationOf(response, repository);
+    at = end;
+  }
+  return target;
 }
 
 async function finish(
@@ -145,19 +157,20 @@ async function finish(
   url.searchParams.set("digest", source.digest);
   const headers = { "content-type": "application/octet-stream" };
   const response = withBody
-    ? await sendBody(repository, "PUT", url.href, source, 0, headers, options)
+    ? await sendBody(repository, "PUT", url.href, source, 0, source.size, headers, options)
     : await repository.send(url.href, { method: "PUT", headers, signal: options.signal, headTimeout: ANSWER_TIMEOUT });
   if (response.status !== 201 && response.status !== 204) throw await responseFailure(response);
   await response.body?.cancel();
 }
 
-/** Sends the blob from `offset` on; a receiver that takes nothing for the stall time is given up. */
+/** Sends the blob's bytes from `offset` to `end`; a receiver that takes nothing for the stall time is given up. */
 async function sendBody(
   repository: Repository,
   method: "PATCH" | "PUT",
   location: string,
   source: UploadSource,
   offset: number,
+  end: number,
   headers: Record<string, string>,
   options: UploadOptions,
 ): Promise<Response> {
@@ -169,7 +182,7 @@ async function sendBody(
   let moved = performance.now();
   const watch = setInterval(
     () => {
-      const limit = sent >= source.size ? ANSWER_TIMEOUT : options.stall;
+      const limit = sent >= end ? ANSWER_TIMEOUT : options.stall;
       if (performance.now() - moved > limit) abort.abort(new TransientError("upload stalled"));
     },
     Math.max(10, Math.min(1000, options.stall / 4)),
@@ -179,19 +192,21 @@ async function sendBody(
     {
       async pull(controller) {
         moved = performance.now();
+        if (sent === end) return controller.close();
         const { done, value } = await reader.read();
         moved = performance.now();
         if (done) return controller.close();
-        sent += value.length;
+        const piece = value.length > end - sent ? value.subarray(0, end - sent) : value;
+        sent += piece.length;
         options.onProgress?.(sent);
-        controller.enqueue(value);
+        controller.enqueue(piece);
       },
       cancel: (reason) => reader.cancel(reason),
     },
     { highWaterMark: 0 },
   );
   try {
-    const length = { "content-length": String(source.size - offset) };
+    const length = { "content-length": String(end - offset) };
     return await repository.send(location, {
       method,
       headers: { ...headers, ...length },

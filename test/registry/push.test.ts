@@ -96,6 +96,37 @@ describe.skipIf(!registryInstalled)("push to a registry", () => {
     });
   });
 
+  test("behind a proxy that takes no large bodies, a blob goes in chunks", async () => {
+    const limit = 8 * 1024 * 1024;
+    let chunks = 0;
+    const proxy = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch(request) {
+        const url = new URL(request.url);
+        if (Number(request.headers.get("content-length") ?? 0) > limit) return new Response(null, { status: 413 });
+        if (request.method === "PATCH") chunks++;
+        return fetch(`${registry.url}${url.pathname}${url.search}`, {
+          method: request.method,
+          headers: request.headers,
+          body: request.body,
+          redirect: "manual",
+          decompress: false,
+        } as RequestInit);
+      },
+    });
+    try {
+      const host = `127.0.0.1:${proxy.port}`;
+      const id = await imported([{ name: "big", content: randomBytes(20_000_000) }], "chunked:1");
+      engine.images.tag(id, `${host}/chunked`, "1");
+      await engine.push(`${host}/chunked`, { tag: "1" });
+      expect(chunks).toBe(3);
+      expect((await manifestOf("chunked", "1")).json.config.digest).toBe(id);
+    } finally {
+      proxy.stop(true);
+    }
+  });
+
   test("a registry that takes no PATCH gets the blob in one PUT", async () => {
     const proxy = Bun.serve({
       hostname: "127.0.0.1",
