@@ -49,6 +49,8 @@ export class GantryRuntime implements Runtime {
     let control: ControlConnection | null = null;
     try {
       makeStateDir(stateDir);
+      // First of all: whatever is left when we are killed from here on, cgroup or shim, is found again by it.
+      writeRecord(stateDir, record);
       prepared = this.#cgroups.prepare(cgroup, spec.linux?.resources ?? {});
       const plan = compilePlan({
         ...request,
@@ -58,9 +60,7 @@ export class GantryRuntime implements Runtime {
         makeCwd: true,
       });
       spawnShim(this.#program, stateDir, plan);
-      const connecting = ControlConnection.open(stateDir);
-      writeRecord(stateDir, record);
-      control = await connecting;
+      control = await ControlConnection.open(stateDir);
       const pid = decodePid(await control.request(Op.created));
       return new GantryTask(record, stateDir, this.#cgroups, control, pid);
     } catch (error) {
