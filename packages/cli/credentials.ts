@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { AuthConfig } from "@gantry/spec";
 import { CliError } from "./errors.ts";
@@ -130,6 +129,8 @@ export function eraseCredentials(dir: string, key: string): boolean {
 
 function askHelper(helper: string, action: "get" | "store" | "erase", input: string): string | undefined {
   if (!/^[A-Za-z0-9._-]+$/.test(helper)) throw new CliError(`invalid credential helper: ${helper}`);
+  // Loaded here: it costs more than all else that reading config.json needs.
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const { status, stdout, error } = spawnSync(`docker-credential-${helper}`, [action], {
     input,
     encoding: "utf8",

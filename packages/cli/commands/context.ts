@@ -4,7 +4,8 @@ import { CliError } from "../errors.ts";
 import { bool } from "../flags.ts";
 import { goJson } from "../format/go-print.ts";
 import { indentJson } from "../format/json-indent.ts";
-import { applyTemplate, formatListing, unescapeFormat } from "../format/table.ts";
+import { formatListing } from "../format/table.ts";
+import { applyTemplate, unescapeFormat } from "../format/template-listing.ts";
 import { listFormat, objectFormat } from "../options/format.ts";
 import { line, out } from "../output.ts";
 
@@ -46,7 +47,7 @@ export const contextLs = defineCommand({
       Error: () => "",
     });
     out(
-      formatListing(
+      await formatListing(
         {
           rows: [cli.host],
           fields,

@@ -52,7 +52,7 @@ export const df = defineCommand({
     });
     const columns = ["Type", "TotalCount", "Active", "Size", "Reclaimable"];
     out(
-      formatListing(
+      await formatListing(
         { rows: sums(usage), fields, headers, columns, key: "Type", type: "*formatter.diskUsageContext" },
         flags.format,
       ),

@@ -2,7 +2,7 @@ import type { EventMessage } from "@gantry/spec";
 import { defineCommand } from "../command.ts";
 import { str } from "../flags.ts";
 import { goJson } from "../format/go-print.ts";
-import { applyTemplate, unescapeFormat } from "../format/table.ts";
+import { applyTemplate, unescapeFormat } from "../format/template-listing.ts";
 import { rfc3339Nano } from "../format/units.ts";
 import { filterFlag } from "../options/filters.ts";
 import { objectFormat } from "../options/format.ts";

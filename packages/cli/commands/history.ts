@@ -54,7 +54,7 @@ export const history = defineCommand({
     };
     const columns = ["ID", flags.human ? "CreatedSince" : "CreatedAt", "CreatedBy", "Size", "Comment"];
     out(
-      formatListing(
+      await formatListing(
         { rows, fields, headers, columns, key: "ID", type: "*formatter.historyContext" },
         flags.format,
         flags.quiet,

@@ -60,7 +60,7 @@ export const images = defineCommand({
     const rows = list.flatMap((image) => imageLines(image, flags.digests, wanted));
     const columns = ["Repository", "Tag", ...(flags.digests ? ["Digest"] : []), "ID", "CreatedSince", "Size"];
     out(
-      formatListing(
+      await formatListing(
         {
           rows,
           fields: (row) => imageFields(row, !flags["no-trunc"]),

@@ -4,7 +4,7 @@ import { type Command, defineCommand } from "../command.ts";
 import { CliError, errorText } from "../errors.ts";
 import { bool, str } from "../flags.ts";
 import { indentJson } from "../format/json-indent.ts";
-import { unescapeFormat } from "../format/table.ts";
+import { unescapeFormat } from "../format/template-listing.ts";
 import { objectFormat } from "../options/format.ts";
 import { parsePlatform } from "../options/platform.ts";
 import { out } from "../output.ts";

@@ -56,7 +56,7 @@ export const networkLs = defineCommand({
     });
     const format = flags.format || (flags.quiet ? "" : (readConfig(cli.configDir).networksFormat ?? ""));
     out(
-      formatListing(
+      await formatListing(
         {
           rows,
           fields,

@@ -67,7 +67,7 @@ export const ps = defineCommand({
       ...(flags.size ? ["Size"] : []),
     ];
     out(
-      formatListing(
+      await formatListing(
         {
           rows: containers,
           fields: (container) => containerFields(container, !flags["no-trunc"]),

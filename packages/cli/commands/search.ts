@@ -46,6 +46,11 @@ export const search = defineCommand({
       IsAutomated: "AUTOMATED",
     };
     const columns = ["Name", "Description", "StarCount", "IsOfficial"];
-    out(formatListing({ rows, fields, headers, columns, key: "Name", type: "*formatter.searchContext" }, flags.format));
+    out(
+      await formatListing(
+        { rows, fields, headers, columns, key: "Name", type: "*formatter.searchContext" },
+        flags.format,
+      ),
+    );
   },
 });

@@ -70,7 +70,7 @@ export const stats = defineCommand({
         ),
       );
       if (failures.length > 0) throw new CliError(failures.join("\n"));
-      out(show(rows.filter((row) => row !== undefined)));
+      out(await show(rows.filter((row) => row !== undefined)));
       return;
     }
     await follow(cli, args, flags.all, show);
@@ -88,7 +88,7 @@ async function follow(
   cli: Cli,
   names: readonly string[],
   all: boolean,
-  show: (rows: Usage[]) => string,
+  show: (rows: Usage[]) => Promise<string>,
 ): Promise<void> {
   const { containers, system } = cli.docker;
   const watched = new Map<string, Usage>();
@@ -125,7 +125,7 @@ async function follow(
   const terminal = isTerminal(1);
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, 500));
-    const text = show([...watched.values()]);
+    const text = await show([...watched.values()]);
     out(terminal ? `\x1b[H${text.replaceAll("\n", "\x1b[K\n")}\x1b[J` : text);
     if (names.length > 0 && [...watched.values()].every(({ failed }) => failed)) return;
   }

@@ -4,7 +4,7 @@ import type { Cli } from "../cli.ts";
 import { defineCommand } from "../command.ts";
 import { CliError, errorText } from "../errors.ts";
 import { goJson } from "../format/go-print.ts";
-import { applyTemplate, unescapeFormat } from "../format/table.ts";
+import { applyTemplate, unescapeFormat } from "../format/template-listing.ts";
 import { objectFormat } from "../options/format.ts";
 import { err, line, out } from "../output.ts";
 import { VERSION } from "../version.ts";

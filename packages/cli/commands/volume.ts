@@ -40,7 +40,7 @@ export const volumeLs = defineCommand({
     rows.sort((a, b) => (a.Name < b.Name ? -1 : 1));
     const format = flags.format || (flags.quiet ? "" : (readConfig(cli.configDir).volumesFormat ?? ""));
     out(
-      formatListing(
+      await formatListing(
         {
           rows,
           fields: volumeFields,

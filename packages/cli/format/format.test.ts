@@ -213,16 +213,16 @@ describe("listings", () => {
     columns: ["ID"],
     key: "ID",
   };
-  test("as a table, as JSON, by templates, quietly", () => {
-    expect(formatListing(listing, "")).toBe("THING ID\nabc\ndefghijklmno\n");
-    expect(formatListing(listing, "json")).toBe('{"ID":"abc"}\n{"ID":"defghijklmno"}\n');
-    expect(formatListing(listing, 'table {{.ID}}\\t{{.Label "com.some-label"}}')).toBe(
+  test("as a table, as JSON, by templates, quietly", async () => {
+    expect(await formatListing(listing, "")).toBe("THING ID\nabc\ndefghijklmno\n");
+    expect(await formatListing(listing, "json")).toBe('{"ID":"abc"}\n{"ID":"defghijklmno"}\n');
+    expect(await formatListing(listing, 'table {{.ID}}\\t{{.Label "com.some-label"}}')).toBe(
       "THING ID       some label\nabc            com.some-label:x\ndefghijklmno   com.some-label:\n",
     );
-    expect(formatListing(listing, "{{.ID}}\\n-")).toBe("abc\n-\ndefghijklmno\n-\n");
-    expect(formatListing(listing, "", true)).toBe("abc\ndefghijklmno\n");
-    expect(() => formatListing(listing, "{{.Nope}}")).toThrow("failed to execute template");
-    expect(() => formatListing(listing, "{{")).toThrow("failed to parse template: template: :1: unclosed action");
+    expect(await formatListing(listing, "{{.ID}}\\n-")).toBe("abc\n-\ndefghijklmno\n-\n");
+    expect(await formatListing(listing, "", true)).toBe("abc\ndefghijklmno\n");
+    expect(formatListing(listing, "{{.Nope}}")).rejects.toThrow("failed to execute template");
+    expect(formatListing(listing, "{{")).rejects.toThrow("failed to parse template: template: :1: unclosed action");
   });
 });
 
