@@ -11,15 +11,19 @@ const TUPLE = { IP: 1, PROTO: 2 } as const;
 const IP = { V4_SRC: 1, V4_DST: 2, V6_SRC: 3, V6_DST: 4 } as const;
 const PROTO = { NUM: 1, SRC_PORT: 2, DST_PORT: 3 } as const;
 const FILTER = { ORIG_FLAGS: 1, REPLY_FLAGS: 2 } as const;
-const FLAG = { IP_SRC: 1, IP_DST: 2, PROTO_NUM: 8, SRC_PORT: 16, DST_PORT: 32 } as const;
+const FLAG = { IP_SRC: 1, PROTO_NUM: 8 } as const;
 /** Datagrams of a dump read before the event loop gets its turn; each holds a few hundred entries. */
 const DATAGRAMS_AT_ONCE = 8;
 
 /**
- * Which tracked connections are meant: all that lead to an address; or those that were sent to a port and lead to an address; or, with
- * `to` empty, those that were sent to a port and are not translated at all.
+ * Which tracked connections are meant: all that lead to an address; with `flows`, those of them that were sent to one of these ports; with
+ * `to` empty, those sent to one of these ports (of one protocol) that are not translated at all.
  */
-export type ConntrackMatch = { to: string } | { to: string; protocol: number; port: number; family: 4 | 6 };
+export interface ConntrackMatch {
+  to: string;
+  family: 4 | 6;
+  flows?: { protocol: number; port: number }[];
+}
 
 /**
  * Forgets tracked connections of this thread's namespace, as `conntrack -D` does, without holding the thread up: even an empty table takes the
@@ -27,14 +31,14 @@ export type ConntrackMatch = { to: string } | { to: string; protocol: number; po
  */
 export async function deleteConntrack(match: ConntrackMatch): Promise<number> {
   const address = parseIp(match.to);
-  if (address === null && !("port" in match)) return 0;
-  const four = "port" in match ? match.family === 4 : address!.length === 4;
-  const family = four ? AF.INET : AF.INET6;
+  if (address === null && (match.flows ?? []).length === 0) return 0;
+  const family = match.family === 4 ? AF.INET : AF.INET6;
+  const flows = match.flows && new Set(match.flows.map((flow) => `${flow.protocol}/${flow.port}`));
   const socket = NetlinkSocket.open(NETLINK.NETFILTER);
   try {
     const found: { tuple: Uint8Array; id: Uint8Array }[] = [];
     await socket.dumpElsewhere(query(match, address, family), DATAGRAMS_AT_ONCE, (message) => {
-      const entry = matching(message, match, address);
+      const entry = matching(message, flows, address);
       if (entry !== null) found.push(entry);
     });
     let gone = 0;
@@ -70,26 +74,24 @@ function query(match: ConntrackMatch, address: Uint8Array | null, family: number
     .u8(family)
     .u8(0)
     .u16(0);
-  if (!("port" in match)) {
+  if (address !== null) {
     batch.nest(CTA.TUPLE_REPLY, () => {
-      batch.nest(TUPLE.IP, () => batch.attr(address!.length === 4 ? IP.V4_SRC : IP.V6_SRC, address!));
+      batch.nest(TUPLE.IP, () => batch.attr(address.length === 4 ? IP.V4_SRC : IP.V6_SRC, address));
     });
     batch.nest(CTA.FILTER, () => batch.attrU32(FILTER.ORIG_FLAGS, 0).attrU32(FILTER.REPLY_FLAGS, FLAG.IP_SRC));
     return batch;
   }
   batch.nest(CTA.TUPLE_ORIG, () => {
-    batch.nest(TUPLE.PROTO, () => batch.attrU8(PROTO.NUM, match.protocol).attrU16be(PROTO.DST_PORT, match.port));
+    batch.nest(TUPLE.PROTO, () => batch.attrU8(PROTO.NUM, match.flows![0]!.protocol));
   });
-  batch.nest(CTA.FILTER, () => {
-    batch.attrU32(FILTER.ORIG_FLAGS, FLAG.PROTO_NUM | FLAG.DST_PORT).attrU32(FILTER.REPLY_FLAGS, 0);
-  });
+  batch.nest(CTA.FILTER, () => batch.attrU32(FILTER.ORIG_FLAGS, FLAG.PROTO_NUM).attrU32(FILTER.REPLY_FLAGS, 0));
   return batch;
 }
 
 /** A tracked connection where it is one of those meant. */
 function matching(
   message: NetlinkMessage,
-  match: ConntrackMatch,
+  flows: Set<string> | undefined,
   address: Uint8Array | null,
 ): { tuple: Uint8Array; id: Uint8Array } | null {
   const attributes = parseAttributes(message.payload, 4);
@@ -97,13 +99,12 @@ function matching(
   const reply = attributes.get(CTA.TUPLE_REPLY);
   if (original === undefined || reply === undefined) return null;
   const target = addressIn(reply, IP.V4_SRC, IP.V6_SRC);
-  if ("port" in match) {
+  if (flows !== undefined) {
     const protocol = parseAttributes(original).get(TUPLE.PROTO);
     if (protocol === undefined) return null;
     const fields = parseAttributes(protocol);
     const port = fields.get(PROTO.DST_PORT);
-    if (fields.get(PROTO.NUM)?.[0] !== match.protocol || port === undefined) return null;
-    if (((port[0]! << 8) | port[1]!) !== match.port) return null;
+    if (port === undefined || !flows.has(`${fields.get(PROTO.NUM)?.[0]}/${(port[0]! << 8) | port[1]!}`)) return null;
   }
   const wanted = address ?? addressIn(original, IP.V4_DST, IP.V6_DST);
   if (target === undefined || wanted === undefined || Buffer.compare(target, wanted) !== 0) return null;

@@ -16,7 +16,13 @@ export class ConnectionSweeper {
   constructor(private readonly warn: (text: string) => void) {}
 
   later(matches: ConntrackMatch[]): void {
-    for (const match of matches) this.wanted.set(JSON.stringify(match), match);
+    for (const match of matches) {
+      const key = `${match.to}/${match.family}`;
+      const before = this.wanted.get(key);
+      // All of an address includes its ports; one walk through the table does for many.
+      if (before === undefined || match.flows === undefined) this.wanted.set(key, { ...match });
+      else if (before.flows !== undefined) before.flows = before.flows.concat(match.flows);
+    }
     if (this.wanted.size === 0) return;
     this.timer ??= setTimeout(() => void this.now(), DELAY_MS);
     this.timer.unref();
@@ -26,7 +32,7 @@ export class ConnectionSweeper {
   async settle(addresses: string[]): Promise<void> {
     if (this.wanted.size === 0 && this.underway.length === 0) return;
     const pending = [...this.wanted.values(), ...this.underway];
-    if (pending.some((match) => addresses.includes(match.to))) await this.now();
+    if (pending.some((match) => match.flows === undefined && addresses.includes(match.to))) await this.now();
   }
 
   /** Does what was asked for, and waits for it. */

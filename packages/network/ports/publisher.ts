@@ -91,7 +91,11 @@ export class Publisher {
       this.allocator.release(sandbox.ports);
       if (used) {
         const addresses = sandbox.endpoints.flatMap((endpoint) => [endpoint.ipv4, endpoint.ipv6]);
-        this.connections.later(addresses.filter((address) => address !== "").map((address) => ({ to: bare(address) })));
+        this.connections.later(
+          addresses
+            .filter((address) => address !== "")
+            .map((address) => ({ to: bare(address), family: familyOf(address) })),
+        );
       }
     }
   }
@@ -189,8 +193,10 @@ export class Publisher {
 const NUMBER = { tcp: 6, udp: 17, sctp: 132 };
 
 function flow(port: PublishedPort, to: string): ConntrackMatch {
-  return { to, protocol: NUMBER[port.protocol], port: port.hostPort, family: port.hostIp.includes(":") ? 6 : 4 };
+  return { to, family: familyOf(port.hostIp), flows: [{ protocol: NUMBER[port.protocol], port: port.hostPort }] };
 }
+
+const familyOf = (address: string) => (address.includes(":") ? 6 : 4);
 
 /** Tells elements apart by what they are and what they lead to. */
 const identity = (element: SetElement) => `${elementKey(element)}=${element.data}`;
