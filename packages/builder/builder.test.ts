@@ -325,7 +325,7 @@ describe.skipIf(!f)("RUN --mount", () => {
       "RUN --mount=type=cache,target=/c/deep,id=t1 ls /c/deep; echo $$ > /c/deep/f\nRUN ls -d /c /c/deep 2>&1 || true";
     expect(await run(lines)).toBe("ls: /c: No such file or directory\nls: /c/deep: No such file or directory");
     expect((await run(lines)).split("\n")[0]).toBe("f");
-    expect(fixture.builder.usage().filter((record) => record.type === "exec.cachemount")).toMatchObject([
+    expect((await fixture.builder.usage()).filter((record) => record.type === "exec.cachemount")).toMatchObject([
       { description: "cached mount t1", usageCount: 2 },
     ]);
   });
@@ -588,7 +588,7 @@ describe.skipIf(!f)("cache", () => {
     const dockerfile = "FROM busybox\nCOPY f /cf\nRUN echo cf > /cf2";
     const { id } = await fixture.build(dockerfile, { f: "cf" }, { tags: ["cachesource"] });
     await fixture.builder.prune({ all: true, keep: 0 });
-    expect(fixture.builder.usage()).toEqual([]);
+    expect(await fixture.builder.usage()).toEqual([]);
     const again = await fixture.build(dockerfile, { f: "cf" }, { cacheFrom: ["cachesource", "missing:image"] });
     expect(again.text.match(/Using cache/g)!.length).toBe(2);
     expect(fixture.config(again.id!).rootfs).toEqual(fixture.config(id!).rootfs);

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -81,18 +81,20 @@ class GantryBuilder implements Builder {
     }
   }
 
-  usage(): CacheRecord[] {
+  usage(): Promise<CacheRecord[]> {
     return listRecords(this.cache, this.mounts, this.options.storage);
   }
 
   async prune(options: PruneOptions): Promise<{ deleted: string[]; reclaimed: number }> {
-    const chosen = chooseRecords(this.usage(), options);
+    const chosen = chooseRecords(await this.usage(), options);
     this.cache.remove(
       chosen.filter((record) => record.type === "regular").map((record) => record.id),
       chosen.filter((record) => record.type === "exec.cachemount").map((record) => record.id),
     );
     for (const { type, id } of chosen) {
-      if (type === "exec.cachemount") rmSync(this.mounts.pathOf(id), { recursive: true, force: true });
+      // Looked at again: a step may have taken it meanwhile.
+      if (type !== "exec.cachemount" || this.mounts.inUse(id)) continue;
+      await rm(this.mounts.pathOf(id), { recursive: true, force: true });
     }
     await this.options.storage.collect();
     return {
@@ -115,16 +117,16 @@ class GantryBuilder implements Builder {
       this.tidying = null;
       if (this.running.size > 0 || this.stopping.signal.aborted) return;
       this.cache.flush();
-      if (this.cache.grown) this.limitCache();
+      if (this.cache.grown) void this.limitCache().catch(() => {});
     }, TIDY_AFTER);
     this.tidying.unref();
   }
 
   /** The cache takes a tenth of the disk at most, as BuildKit's does by default: the oldest records go. */
-  private limitCache(): void {
+  private async limitCache(): Promise<void> {
     this.cache.grown = false;
     const limit = statfs(this.options.root).total / 10;
-    const held = this.usage().reduce((sum, record) => sum + (record.shared ? 0 : record.size), 0);
-    if (held > limit) void this.prune({ all: true, keep: limit }).catch(() => {});
+    const held = (await this.usage()).reduce((sum, record) => sum + (record.shared ? 0 : record.size), 0);
+    if (held > limit && !this.stopping.signal.aborted) await this.prune({ all: true, keep: limit });
   }
 }

@@ -19,7 +19,7 @@ export interface Builder {
    */
   build(request: BuildRequest, output: BuildOutput): Promise<Digest>;
   /** What the cache holds, for `system df`. */
-  usage(): CacheRecord[];
+  usage(): Promise<CacheRecord[]>;
   /** Removes cache records. Returns what was removed and the bytes that frees. */
   prune(options: PruneOptions): Promise<{ deleted: string[]; reclaimed: number }>;
   /** Ends what is being built, and waits until nothing of it is left. */

@@ -17,7 +17,7 @@ export async function diskUsage(
     wants("container") ? listContainers(engine, { all: true, limit: 0, size: true, filters: new Filters() }) : null,
     wants("volume") ? volumeUsage(engine) : null,
   ]);
-  const cache = wants("build-cache") ? builder.usage() : null;
+  const cache = wants("build-cache") ? await builder.usage() : null;
   const result: DiskUsage = {};
   if (options.api < 52) {
     result.LayersSize = image?.LayersSize ?? 0;

@@ -6,7 +6,7 @@ import { directorySize } from "../tree/size.ts";
 import type { BuildCache } from "./cache.ts";
 
 /** Everything the cache holds. A layer that an image has, too, is shared: removing the record frees nothing. */
-export function listRecords(cache: BuildCache, mounts: CacheMounts, storage: Storage): CacheRecord[] {
+export async function listRecords(cache: BuildCache, mounts: CacheMounts, storage: Storage): Promise<CacheRecord[]> {
   const inImages = new Set<Digest>(storage.images.list().flatMap((image) => image.config.rootfs.diff_ids));
   const rows = cache.records();
   const byLayer = new Map(rows.map((row) => [row.diff_id, row.key]));
@@ -31,20 +31,21 @@ export function listRecords(cache: BuildCache, mounts: CacheMounts, storage: Sto
       usageCount: row.uses,
     };
   });
-  const cacheMounts = cache.mounts().map(
-    (row): CacheRecord => ({
+  const cacheMounts: CacheRecord[] = [];
+  for (const row of cache.mounts()) {
+    cacheMounts.push({
       id: row.key,
       type: "exec.cachemount",
       description: `cached mount ${row.id}`,
       parents: [],
       inUse: mounts.inUse(row.key),
       shared: false,
-      size: directorySize(mounts.pathOf(row.key)),
+      size: await directorySize(mounts.pathOf(row.key)),
       createdAt: row.created_ms,
       lastUsedAt: row.used_ms,
       usageCount: row.uses,
-    }),
-  );
+    });
+  }
   return [...layers, ...cacheMounts];
 }
 

@@ -13,7 +13,7 @@ import { DiskTree, type SourceTree } from "./source-tree.ts";
 /** More members than any context has; a hostile one must not fill the disk with inodes. */
 const MAX_ENTRIES = 5_000_000;
 /** Archives up to this are kept in memory until their files are wanted. Bytes. */
-const IN_MEMORY = 16 << 20;
+const IN_MEMORY = 4 << 20;
 /** Bytes of an archive laid out in one go: some hundred small files at most. */
 const PIECE = 32 << 10;
 
