@@ -8,7 +8,7 @@ const QUIET = 20_000;
 
 /**
  * Durability without a sync for each file. On a journaling file system one fsync of a small file waits for all data just
- * written (a load of 500 MB took 5 to 13 s with one fsync for its config, 1.8 s without). So what is new is only
+ * written, a load's 500 MB for its config of 1 kB. So what is new is only
  * noted, the file system is synced once things are quiet, and the note taken away. A kill of this process loses
  * nothing, the page cache survives it; after a power cut (another boot ID) what is still noted is checked against its
  * digest, and dropped where it did not reach the disk.

@@ -55,19 +55,25 @@ export function openStorage({
       durability.checked();
     },
     async collect() {
-      const used = layers.usedByContainers();
-      for (const image of images.list()) for (const diffId of image.config.rootfs.diff_ids) used.add(diffId);
-      let freed = 0;
-      for (const { diff_id } of layers.all()) {
-        if (!used.has(diff_id) && !leases.holds(diff_id)) freed += layers.delete(diff_id);
+      // Whatever anybody stores or finds present while this reads manifests is theirs.
+      const guard = leases.open();
+      try {
+        const used = layers.usedByContainers();
+        for (const image of images.list()) for (const diffId of image.config.rootfs.diff_ids) used.add(diffId);
+        let freed = 0;
+        for (const { diff_id } of layers.all()) {
+          if (!used.has(diff_id) && !leases.holds(diff_id)) freed += layers.delete(diff_id);
+        }
+        const blobs = await referencedBlobs(images, content, layers);
+        for (const { digest, size } of content.all()) {
+          if (blobs.has(digest) || leases.holds(digest)) continue;
+          content.delete(digest);
+          freed += size;
+        }
+        return freed;
+      } finally {
+        guard.release();
       }
-      const blobs = await referencedBlobs(images, content, layers);
-      for (const { digest, size } of content.all()) {
-        if (blobs.has(digest) || leases.holds(digest)) continue;
-        content.delete(digest);
-        freed += size;
-      }
-      return freed;
     },
     lease: (options) => leases.open(options),
     /** Resolves when all that was removed is gone from disk. */
