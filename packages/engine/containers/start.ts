@@ -54,6 +54,7 @@ export async function startLocked(engine: Engine, container: Container, options:
   }
   let task: Task | null = null;
   let sandboxed = false;
+  let begun = "";
   try {
     const sandbox = await engine.network.prepare(sandboxRequest(container));
     sandboxed = true;
@@ -62,6 +63,8 @@ export async function startLocked(engine: Engine, container: Container, options:
     task = await engine.runtime(container.record.runtime).create(request);
     await attachEarly(container, task);
     if (ownsNetwork(container)) await engine.network.plumb(container.id, task.pid);
+    // Taken before it runs: whoever asks for the log since then is to see its first line.
+    begun = now();
     await task.start();
   } catch (error) {
     if (task !== null) await abandon(task);
@@ -87,7 +90,7 @@ export async function startLocked(engine: Engine, container: Container, options:
   state.exitCode = 0;
   state.error = "";
   state.oomKilled = false;
-  state.startedAt = now();
+  state.startedAt = begun;
   state.startedBefore = true;
   delete state.health;
   startHealth(engine, container);
