@@ -60,6 +60,13 @@ export interface ResolvConf {
  * name server in it; without, the host's servers stand there, less those that only the host itself can reach.
  */
 export function resolvConf(sandbox: Sandbox, embedded: boolean, ipv6: boolean): ResolvConf {
+  for (const address of sandbox.dns) {
+    if (parseAddress(address.replace(/%[\w.-]+$/, "")) === null)
+      throw invalidParameter(`bad nameserver address: ${address}`);
+  }
+  for (const word of [...sandbox.dnsSearch, ...sandbox.dnsOptions]) {
+    if (/\s/.test(word)) throw invalidParameter(`invalid DNS option: ${JSON.stringify(word)}`);
+  }
   const own = sandbox.dns.length > 0;
   const host = hostResolver();
   const servers = own ? sandbox.dns : host.servers;

@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Nftables } from "@gantry/sys";
 import type { NetworkController } from "./contract.ts";
 import { openNetwork } from "./open.ts";
 import { request } from "./testing/request.ts";
@@ -112,6 +113,11 @@ describe.skipIf(process.getuid?.() !== 0)("published ports", () => {
     const dns = serve(four.fd, "udp", "0.0.0.0", 53);
     expect(await askSlowly(outside, "fd00:209::1", 5301, dns)).toBe("10.200.0.1");
     expect(await askSlowly(world.host, "::1", 5301, dns)).toBe("10.200.0.1");
+    // The relay's own port leads nowhere.
+    const listing = new Nftables().run("list map inet gantry-gtbr0 proxy6_any");
+    const relay = Number(/17 \. 5301 : (\d+)|udp \. 5301 : (\d+)/.exec(listing)?.slice(1).find(Boolean));
+    expect(relay).toBeGreaterThan(0);
+    expect(await askSlowly(outside, "fd00:209::1", relay, dns)).toBeNull();
     const service = serve(four.fd, "tcp", "0.0.0.0", 80);
     expect(await reachSlowly(outside, "fd00:209::1", 8081, service)).toBe("10.200.0.1");
     expect(await reachSlowly(world.host, "::1", 8081, service)).toBe("10.200.0.1");

@@ -26,6 +26,11 @@ export function portElement(rule: PortRule): SetElement {
   };
 }
 
+/** The element that shuts a UDP relay's own port to all but those who were led to it. */
+export function relayElement(port: number): SetElement {
+  return { set: "relays", key: concat(protocolField(NUMBER.udp), portField(port)) };
+}
+
 /** The element that opens a container's own port on a network in routed mode. */
 export function openElement(address: string, protocol: Protocol, port: number): SetElement {
   const bytes = parseIp(address)!;

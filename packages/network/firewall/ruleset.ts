@@ -39,6 +39,7 @@ table inet ${table} {
   map dnat6_any { type inet_proto . inet_service : ipv6_addr . inet_service; counter; }
   map proxy6 { type ipv6_addr . inet_proto . inet_service : inet_service; }
   map proxy6_any { type inet_proto . inet_service : inet_service; }
+  set relays { type inet_proto . inet_service; }
   set open4 { type ipv4_addr . inet_proto . inet_service; }
   set open6 { type ipv6_addr . inet_proto . inet_service; }
   set bridges { type ifname; }
@@ -57,6 +58,14 @@ table inet ${table} {
   chain raw {
     type filter hook prerouting priority raw; policy accept;
     iifname @bridges ip daddr 127.0.0.0/8 drop comment "route_localnet is for the host's own connections only"
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    meta nfproto ipv6 meta l4proto . th dport @relays jump relayed
+  }
+  chain relayed {
+    ct status dnat accept
+    drop comment "a relay's own port is nobody's business"
   }
   chain published {
     dnat ip to ip daddr . meta l4proto . th dport map @dnat4

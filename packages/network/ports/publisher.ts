@@ -3,7 +3,7 @@ import { conflict, type PortBinding, systemError } from "@gantry/spec";
 import type { ConntrackMatch, SetElement } from "@gantry/sys";
 import { gatewayMode, hostBinding } from "../drivers/bridge.ts";
 import type { ConnectionSweeper } from "../firewall/connections.ts";
-import { elementKey, openElement, portElement } from "../firewall/elements.ts";
+import { elementKey, openElement, portElement, relayElement } from "../firewall/elements.ts";
 import type { Firewall } from "../firewall/firewall.ts";
 import { chooseGateways } from "../gateways.ts";
 import { bare, type Endpoint, type PublishedPort, type Sandbox } from "../model.ts";
@@ -184,7 +184,10 @@ export class Publisher {
       // ::1 cannot be translated by the kernel (there is no route_localnet for IPv6): the relay takes it.
       if (!six || (endpoint !== undefined && !/^(?:::|::1)$/.test(port.hostIp))) continue;
       const relay = this.relays.claim(port, () => this.relayTarget(sandbox, port));
-      if (relay !== 0) out.push(portElement({ ...port, target: { proxy: relay } }));
+      if (relay === 0) continue;
+      out.push(portElement({ ...port, target: { proxy: relay } }));
+      // A TCP connection to the relay itself is known by its destination; a datagram is not.
+      if (port.protocol === "udp") out.push(relayElement(relay));
     }
     return out;
   }
