@@ -5,7 +5,7 @@ import { containerFlags } from "../options/container-flags.ts";
 import { line } from "../output.ts";
 import { terminalSize } from "../terminal/tty.ts";
 import { createContainer } from "./create-container.ts";
-import { refused } from "./run.ts";
+import { isBadName, refused } from "./run.ts";
 
 export const create = defineCommand({
   usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
@@ -22,7 +22,7 @@ export const create = defineCommand({
       line(await createContainer(cli, request, flags));
     } catch (error) {
       // The engine's refusals stand alone here; only `run` ends with a hint and tells the kinds apart by the status.
-      if (error instanceof ApiError && !error.message.startsWith("invalid re")) throw error;
+      if (error instanceof ApiError && !isBadName(error)) throw error;
       throw refused(cli, error, "create");
     }
   },

@@ -115,12 +115,16 @@ export function followSize(cli: Cli, id: string): () => void {
 /** Printed as it is, without the program's name and the hint. */
 class PlainError extends CliError {}
 
+/** Whether the engine found that an image's name is none: with Docker that is the client's own finding. */
+export function isBadName(error: ApiError): boolean {
+  return /^invalid (reference format|repository name)/.test(error.message);
+}
+
 /** An error of `run` or `create` with the status and the hint that Docker ends with. */
 export function refused(cli: Cli, error: unknown, command: string): CliError {
   if (error instanceof PlainError) return error;
   const engine = error instanceof ApiError;
-  // A name that is none is Docker's own finding, without asking the engine.
-  const own = !engine || /^invalid (reference format|repository name)/.test(error.message);
+  const own = !engine || isBadName(error);
   const text = own && engine ? error.message : errorText(error);
   const status = own ? 125 : refusalStatus(text);
   return new CliError(`${cli.program}: ${text}\n\nRun '${cli.program} ${command} --help' for more information`, status);
