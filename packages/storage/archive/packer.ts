@@ -1,4 +1,4 @@
-import { close, getxattr, listxattr, O, openat2, pread, RESOLVE, S } from "@gantry/sys";
+import { close, getxattr, listxattr, O, openat2, pread, RESOLVE, S, SysError } from "@gantry/sys";
 import { type FileStat, listDirectory, openAt, readlinkAt, statAt } from "./at.ts";
 import { type IdRange, toContainerId } from "./ids.ts";
 import { compareNames } from "./names.ts";
@@ -93,7 +93,8 @@ export class Packer {
         continue;
       }
       if (verdict === "prune") continue;
-      const child = openAt(fd, entry.name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+      const child = openLive(fd, entry.name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+      if (child === null) continue;
       try {
         if (verdict === "keep") this.header(this.describe(child, "", stat, name + entry.name, "dir"));
         yield;
@@ -137,14 +138,18 @@ export class Packer {
       yield;
       return;
     }
+    // Not blocking: a container may put a fifo in the file's place meanwhile.
     const fd =
       base === ""
-        ? openAt(dirfd, `/proc/self/fd/${dirfd}`, O.RDONLY | O.NOCTTY)
-        : openAt(dirfd, base, O.RDONLY | O.NOFOLLOW | O.NOCTTY);
+        ? openLive(dirfd, `/proc/self/fd/${dirfd}`, O.RDONLY | O.NOCTTY | O.NONBLOCK)
+        : openLive(dirfd, base, O.RDONLY | O.NOFOLLOW | O.NOCTTY | O.NONBLOCK);
+    if (fd === null) return;
     try {
-      this.header({ ...this.describe(fd, "", stat, name, "file"), size: stat.size });
-      this.bytes += stat.size;
-      if (stat.size > 0) yield* this.payload(fd, folder + (base || lastPart(name)), stat.size);
+      const now = statAt(fd, "")!;
+      if ((now.mode & S.IFMT) !== S.IFREG) return;
+      this.header({ ...this.describe(fd, "", now, name, "file"), size: now.size });
+      this.bytes += now.size;
+      if (now.size > 0) yield* this.payload(fd, folder + (base || lastPart(name)), now.size);
     } finally {
       close(fd);
     }
@@ -194,6 +199,17 @@ const TYPES: Record<number, Exclude<MemberHeader["type"], "dir" | "link">> = {
   [S.IFBLK]: "block",
   [S.IFIFO]: "fifo",
 };
+
+/** Opens what a running container may take away or replace at any moment: then null, and it is left out. */
+function openLive(dirfd: number, name: string, flags: number): number | null {
+  try {
+    return openAt(dirfd, name, flags);
+  } catch (error) {
+    // ENOENT, ENXIO (a socket), ENOTDIR, ELOOP (a link now).
+    if (error instanceof SysError && [2, 6, 20, 40].includes(error.errno)) return null;
+    throw error;
+  }
+}
 
 const lastPart = (path: string) => path.replace(/\/+$/, "").replace(/^.*\//, "") || ".";
 
