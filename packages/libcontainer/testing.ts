@@ -18,7 +18,10 @@ import type { AttachStream, CreateRequest, Runtime, Task } from "./contract.ts";
 import { openRuntime } from "./runtime/runtime.ts";
 import { defaultSeccomp } from "./seccomp/index.ts";
 
-export const shimPath = new URL("./shim/build/gantry-shim", import.meta.url).pathname;
+/** GANTRY_SHIM puts another build to the test, one with sanitizers for instance. */
+export const shimPath = process.env.GANTRY_SHIM ?? new URL("./shim/build/gantry-shim", import.meta.url).pathname;
+/** Test runs at the same time must not take each other's away. */
+export const testCgroup = `/gantry-test-${process.pid}`;
 export const busybox = "/usr/bin/busybox";
 export const canRun = process.getuid?.() === 0 && existsSync(shimPath) && existsSync(busybox);
 
@@ -152,7 +155,7 @@ export class Bench {
     const stateDir = join(base, "state", "task");
     const logPath = join(base, `${id}-json.log`);
     const exitFile = join(base, "exit.json");
-    const linux = { ...spec.linux, cgroupsPath: `/gantry-test/${id}` };
+    const linux = { ...spec.linux, cgroupsPath: `${testCgroup}/${id}` };
     const task = await this.runtime.create({
       id,
       spec: { ...spec, linux },
@@ -189,7 +192,7 @@ export class Bench {
       await task.wait();
     }
     for (const { task } of this.boxes) await task.delete();
-    await this.cgroups.remove("/gantry-test");
+    await this.cgroups.remove(testCgroup);
     rmSync(this.root, { recursive: true, force: true });
   }
 }

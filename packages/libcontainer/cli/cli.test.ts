@@ -35,7 +35,7 @@ describe.skipIf(!canRun)("gantry-runtime", () => {
     makeBusybox(join(root, "rootfs"));
   });
   afterAll(async () => {
-    await openCgroups().remove("/gantry-oci-test");
+    await openCgroups().remove(`/gantry-oci-test-${process.pid}`);
     rmSync(root, { recursive: true, force: true });
   });
 
@@ -43,7 +43,7 @@ describe.skipIf(!canRun)("gantry-runtime", () => {
     const id = `c${process.pid}-${++count}`;
     const directory = join(root, id);
     mkdirSync(directory);
-    const linux = { ...spec.linux, seccomp: undefined, cgroupsPath: `/gantry-oci-test/${id}` };
+    const linux = { ...spec.linux, seccomp: undefined, cgroupsPath: `/gantry-oci-test-${process.pid}/${id}` };
     writeFileSync(
       join(directory, "config.json"),
       JSON.stringify({ ...spec, linux, root: { path: join(root, "rootfs") } }),
@@ -65,7 +65,7 @@ describe.skipIf(!canRun)("gantry-runtime", () => {
     const { directory, id } = bundle(dockerSpec(["sh", "-c", "echo out; echo err >&2; exit 7"]));
     expect(await runtime("run", "--bundle", directory, id)).toEqual({ stdout: "out\n", stderr: "err\n", code: 7 });
     expect(existsSync(join(root, "state", id))).toBe(false);
-    expect(openCgroups().exists(`/gantry-oci-test/${id}`)).toBe(false);
+    expect(openCgroups().exists(`/gantry-oci-test-${process.pid}/${id}`)).toBe(false);
   });
 
   test("the whole life: create, state, start, exec, pause, kill, delete", async () => {

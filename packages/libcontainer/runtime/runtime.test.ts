@@ -2,7 +2,17 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "../contract.ts";
-import { Bench, bytesOf, canRun, collect, demultiplex, dockerSpec, logLines, makeBusybox } from "../testing.ts";
+import {
+  Bench,
+  bytesOf,
+  canRun,
+  collect,
+  demultiplex,
+  dockerSpec,
+  logLines,
+  makeBusybox,
+  testCgroup,
+} from "../testing.ts";
 
 const shell = (script: string) => dockerSpec(["sh", "-c", script]);
 const both = { stdin: false, stdout: true, stderr: true };
@@ -302,7 +312,7 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
     });
     await expect(bench.create(missing)).rejects.toThrow("no such file or directory");
     expect(
-      readdirSync("/sys/fs/cgroup/pids/gantry-test").filter((name) => name.startsWith(`t${process.pid}-`)).length,
+      readdirSync(`/sys/fs/cgroup/pids${testCgroup}`).filter((name) => name.startsWith(`t${process.pid}-`)).length,
     ).toBeLessThan(40);
   });
 });

@@ -49,7 +49,7 @@ function listenIn(stateDir: string): number {
     const fd = socket(AF.UNIX, SOCK.STREAM | SOCK.NONBLOCK);
     try {
       bind(fd, unixAddress(`/proc/self/fd/${dir}/${SOCKET_NAME}`));
-      listen(fd, 128);
+      listen(fd, 4096); // cut to the host's net.core.somaxconn; a full queue refuses
       return fd;
     } catch (error) {
       close(fd);

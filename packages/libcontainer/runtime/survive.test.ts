@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Bench, bytesOf, canRun, demultiplex, dockerSpec, logLines, shimPath } from "../testing.ts";
+import { Bench, bytesOf, canRun, demultiplex, dockerSpec, logLines, shimPath, testCgroup } from "../testing.ts";
 
 const both = { stdin: false, stdout: true, stderr: true };
 const mounts = () => readFileSync("/proc/self/mountinfo", "utf8").split("\n").length;
@@ -33,7 +33,7 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
       stdinOnce: false,
       log: { path: join(base, "log"), maxSize: 0, maxFile: 1 },
     };
-    request.spec.linux!.cgroupsPath = `/gantry-test/survivor-${process.pid}`;
+    request.spec.linux!.cgroupsPath = `${testCgroup}/survivor`;
     writeFileSync(join(base, "request.json"), JSON.stringify(request));
     const script = `
       import { openRuntime } from ${JSON.stringify(new URL("../index.ts", import.meta.url).pathname)};
@@ -126,7 +126,7 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
     await task.kill(9);
     await task.wait();
     await task.delete();
-    expect(existsSync(`/sys/fs/cgroup/pids/gantry-test/${task.id}`)).toBe(false);
+    expect(existsSync(`/sys/fs/cgroup/pids${testCgroup}/${task.id}`)).toBe(false);
     await Bun.sleep(50);
     expect(existsSync(`/proc/${shim}`)).toBe(false);
   });

@@ -504,20 +504,21 @@ static void connection_ready(struct source *s, uint32_t events) {
   if (!c->gone) set_interest(c);
 }
 
+/* All that wait, for their queue is bounded and a full one refuses. */
 static void accept_ready(struct source *s, uint32_t events) {
   (void)events;
-  int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return;
-  struct connection *c = calloc(1, sizeof *c);
-  if (!c) {
-    close(fd);
-    return;
+  for (int fd; (fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;) {
+    struct connection *c = calloc(1, sizeof *c);
+    if (!c) {
+      close(fd);
+      return;
+    }
+    c->source.fd = fd;
+    c->source.ready = connection_ready;
+    c->next = connections;
+    connections = c;
+    set_interest(c);
   }
-  c->source.fd = fd;
-  c->source.ready = connection_ready;
-  c->next = connections;
-  connections = c;
-  set_interest(c);
 }
 
 /* Whether somebody has not got all of their bytes yet. */
