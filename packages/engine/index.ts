@@ -15,6 +15,7 @@ export { type CommitOptions, commitContainer } from "./containers/commit.ts";
 export { Container, type ExitNotice } from "./containers/container.ts";
 export { createContainer } from "./containers/create.ts";
 export { inspectContainer } from "./containers/inspect.ts";
+export { removeLink } from "./containers/links.ts";
 export { type ListOptions, listContainers } from "./containers/list.ts";
 export { pruneContainers } from "./containers/prune.ts";
 export { removeContainer, volumeUsers } from "./containers/remove.ts";

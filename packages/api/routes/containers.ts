@@ -8,6 +8,7 @@ import {
   parseWaitCondition,
   pauseContainer,
   removeContainer,
+  removeLink,
   restartContainer,
   startContainer,
   stopContainer,
@@ -115,11 +116,16 @@ export function containerRoutes(engine: Engine): Route[] {
     }),
     route(
       "DELETE",
-      "/containers/{name}",
+      // A link's name is its container's, a slash, and the alias.
+      "/containers/{name:.*}",
       { query: Type.Object({ v: flag, force: flag, link: flag }) },
       async (context) => {
         const { v, force, link } = context.query;
-        if (link === true) throw invalidParameter("link removal is not supported");
+        if (link === true) {
+          removeLink(engine, context.params["name"] as string);
+          context.empty();
+          return;
+        }
         await removeContainer(engine, get(context), { volumes: v === true, force: force === true });
         context.empty();
       },

@@ -19,14 +19,13 @@ export async function diskUsage(
   ]);
   const cache = wants("build-cache") ? await builder.usage() : null;
   const result: DiskUsage = {};
-  if (options.api < 52) {
-    result.LayersSize = image?.LayersSize ?? 0;
-    result.Images = image?.Images ?? null;
-    result.Containers = containers;
-    result.Volumes = volumes;
-    result.BuildCache = cache?.map(toBuildCache) ?? null;
-    return result;
-  }
+  // The lists stay beside the sums: clients that know only them ask for the newest version, too.
+  result.LayersSize = image?.LayersSize ?? 0;
+  result.Images = image?.Images ?? null;
+  result.Containers = containers;
+  result.Volumes = volumes;
+  result.BuildCache = cache?.map(toBuildCache) ?? null;
+  if (options.api < 52) return result;
   const sum = (numbers: number[]) => numbers.reduce((total, number) => total + Math.max(0, number), 0);
   if (image !== null) {
     const used = image.Images.filter((one) => one.Containers > 0);

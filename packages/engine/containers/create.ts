@@ -53,6 +53,10 @@ export async function createContainer(
 
   defaultHostConfig(host, engine.config, engine.cgroupV2);
   resolveNamespaceSharing(engine, host, endpoints);
+  const mode = host.NetworkMode ?? "";
+  if (config.MacAddress && endpoints[mode] !== undefined) {
+    endpoints[mode] = { ...endpoints[mode], MacAddress: endpoints[mode].MacAddress || config.MacAddress };
+  }
   normalisePorts(host);
   validateLogConfig(host.LogConfig?.Type ?? "", host.LogConfig?.Config ?? {});
   for (const link of host.Links ?? []) {

@@ -130,6 +130,14 @@ export function ownsNetwork(container: Container): boolean {
   return mode !== "host" && !mode.startsWith("container:");
 }
 
+/** The network mode; where its network was disconnected since, another one that was connected, or none. */
+function effectiveNetwork(container: Container): string {
+  const { hostConfig, endpoints } = container.record;
+  const mode = hostConfig.NetworkMode ?? "bridge";
+  if (mode === "host" || mode === "none" || mode.startsWith("container:")) return mode;
+  return endpoints[mode] !== undefined ? mode : (Object.keys(endpoints)[0] ?? "none");
+}
+
 function sandboxRequest(container: Container) {
   const { config, hostConfig: host, endpoints, name, id } = container.record;
   const daemon = container.engine.config;
@@ -139,7 +147,7 @@ function sandboxRequest(container: Container) {
     containerName: name,
     hostname: config.Hostname ?? "",
     domainname: config.Domainname ?? "",
-    networkMode: config.NetworkDisabled === true ? "none" : (host.NetworkMode ?? "bridge"),
+    networkMode: config.NetworkDisabled === true ? "none" : effectiveNetwork(container),
     endpoints,
     exposedPorts: Object.keys(config.ExposedPorts ?? {}),
     portBindings: Object.fromEntries(Object.entries(host.PortBindings ?? {}).map(([port, list]) => [port, list ?? []])),

@@ -91,19 +91,12 @@ export async function disconnectNetwork(
     const key = Object.keys(container.record.endpoints).find(
       (name) => name === network.Name || network.Id.startsWith(name),
     );
+    if (key === undefined) throw forbidden(`container ${container.id} is not connected to network ${network.Name}`);
     if (container.running) await engine.network.disconnect(container.id, network.Id, force);
-    else if (key === undefined && !force) {
-      throw forbidden(`container ${container.id} is not connected to network ${network.Name}`);
-    }
-    if (key !== undefined) {
-      const endpoints = { ...container.record.endpoints };
-      delete endpoints[key];
-      container.record.endpoints = endpoints;
-      if (mode === network.Name || network.Id.startsWith(mode)) {
-        container.record.hostConfig.NetworkMode = Object.keys(endpoints)[0] ?? "none";
-      }
-      container.save();
-    }
+    const endpoints = { ...container.record.endpoints };
+    delete endpoints[key];
+    container.record.endpoints = endpoints;
+    container.save();
   });
 }
 
