@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { CutLine } from "./support/cut-line.ts";
 import { statuses, TestEngine } from "./support/engine.ts";
 import { type Fault, FaultProxy, type Seen } from "./support/fault-proxy.ts";
-import { makeImage, seed, type TestImage } from "./support/images.ts";
+import { makeImage, seed, sha256, type TestImage } from "./support/images.ts";
 import { type RunningRegistry, registryInstalled, startRegistry } from "./support/registry.ts";
 
 describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
@@ -221,20 +222,71 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
     expect(Number(/^bytes=(\d+)-$/.exec(String(last?.headers["range"]))?.[1])).toBeGreaterThan(1_000_000);
   });
 
-  test("uploads are resumed after a cut", async () => {
+  test("uploads are tried again after a refusal and after a cut", async () => {
+    const big = makeImage({ layers: 1, layerSize: 6_000_000 });
+    await seed(registry.url, "big", "1", big);
+    await engine.pull(`${registry.host}/big:1`);
+    const digestOf = async (name: string) => (await engine.images.inspectRemote(name)).Descriptor.digest;
+
+    let refused = 0;
+    proxy.plan = (seen) => (seen.method === "PATCH" && refused++ < 1 ? { kind: "status", status: 503 } : undefined);
+    // Another name of the registry, so that nothing can be mounted from where it came.
+    engine.images.tag(`${registry.host}/big:1`, `${proxy.host}/refused`, "1");
+    await engine.push(`${proxy.host}/refused`, { tag: "1" });
+    expect(await digestOf(`${registry.host}/refused:1`)).toBe(big.manifest.digest);
+    expect(proxy.count("PATCH", "/uploads/")).toBe(2);
+
+    const line = new CutLine(registry.url, 4_000_000);
+    const host = await line.start();
+    try {
+      engine.images.tag(`${registry.host}/big:1`, `${host}/cut`, "1");
+      await engine.push(`${host}/cut`, { tag: "1" });
+      expect(line.cuts).toBe(1);
+      expect(await digestOf(`${registry.host}/cut:1`)).toBe(big.manifest.digest);
+    } finally {
+      line.stop();
+    }
+  }, 20_000);
+
+  test("a registry that knows how far an upload came gets only the rest", async () => {
     await engine.pull(`${registry.host}/app:1`);
-    engine.images.tag(`${registry.host}/app:1`, `${proxy.host}/pushed`, "1");
-    // Dies on the first blob upload, and on the first query of where it stands.
-    let failures = 0;
-    proxy.plan = (seen) => (seen.method === "PATCH" && failures++ < 1 ? { kind: "status", status: 503 } : undefined);
-    const big = makeImage({ layers: 1, layerSize: 3_000_000 });
-    await seed(registry.url, "bigger", "1", big);
-    await engine.pull(`${registry.host}/bigger:1`);
-    engine.images.tag(`${registry.host}/bigger:1`, `${proxy.host}/pushed`, "2");
-    // Another registry name, so that nothing can be mounted; the blobs are there already only under other paths.
-    await engine.push(`${proxy.host}/pushed`, { tag: "2" });
-    const remote = await engine.images.inspectRemote(`${registry.host}/pushed:2`);
-    expect(remote.Descriptor.digest).toBe(big.manifest.digest);
+    const big = makeImage({ layers: 1, layerSize: 5_000_000 });
+    await seed(registry.url, "big", "1", big);
+    await engine.pull(`${registry.host}/big:1`);
+    const layer = big.layers[0]!;
+    const kept: Uint8Array[] = [];
+    const ranges: (string | null)[] = [];
+    const done = new Set<string>();
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch(request) {
+        const url = new URL(request.url);
+        const digest = url.pathname.split("/").at(-1) ?? "";
+        const location = { location: "/v2/x/blobs/uploads/1" };
+        if (request.method === "HEAD") return new Response(null, { status: done.has(digest) ? 200 : 404 });
+        if (request.method === "POST") return new Response(null, { status: 202, headers: location });
+        if (request.method === "GET")
+          return new Response(null, { status: 204, headers: { ...location, range: "0-1999999" } });
+        const body = await request.bytes();
+        if (request.method === "PATCH") {
+          ranges.push(request.headers.get("content-range"));
+          kept.push(ranges.length === 1 ? body.subarray(0, 2_000_000) : body);
+          return new Response(null, { status: ranges.length === 1 ? 503 : 202, headers: location });
+        }
+        done.add(url.searchParams.get("digest") ?? digest);
+        return new Response(null, { status: 201 });
+      },
+    });
+    try {
+      const name = `127.0.0.1:${server.port}/x`;
+      engine.images.tag(`${registry.host}/big:1`, name, "1");
+      await engine.push(name, { tag: "1" });
+      expect(ranges).toEqual([null, `2000000-${layer.bytes.length - 1}`]);
+      expect(sha256(Buffer.concat(kept))).toBe(layer.digest);
+    } finally {
+      server.stop(true);
+    }
   });
 });
 
