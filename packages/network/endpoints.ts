@@ -76,6 +76,7 @@ export class Endpoints {
       hostInterface: "",
     };
     const { driver, ipam } = await this.networks.findDrivers(network);
+    this.networks.refuseLeaving(network);
     if (driver.name === "host" || driver.name === "null") {
       endpoint.mac = "";
       return endpoint;

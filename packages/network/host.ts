@@ -58,9 +58,13 @@ export class Host {
     this.leftovers = new Set();
     this.sweeping = this.sweeping.then(async () => {
       if (names.size === 0) return;
-      const batch = this.netlink.batch();
-      for (const link of this.netlink.links()) if (names.has(link.name)) batch.deleteLink(link.index);
-      await this.netlink.runElsewhere(batch);
+      try {
+        const batch = this.netlink.batch();
+        for (const link of this.netlink.links()) if (names.has(link.name)) batch.deleteLink(link.index);
+        await this.netlink.runElsewhere(batch);
+      } catch {
+        // No memory for a socket, say. Strays are looked for again at the daemon's next start.
+      }
     });
     await this.sweeping;
   }

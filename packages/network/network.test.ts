@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { release } from "node:os";
 import type { NetworkController } from "./contract.ts";
 import { openNetwork } from "./open.ts";
+import { writeSysctl } from "./sysctl.ts";
 import { request } from "./testing/request.ts";
 import { reach, serve, World } from "./testing/world.ts";
 
@@ -71,4 +72,29 @@ describe.skipIf(!root)("a container on the default bridge", () => {
       await box.kill();
     }
   });
+
+  // Both ways a bridge can be: its frames seen by the IP hooks (br_netfilter, where it is loaded) or not.
+  for (const hooked of ["0", "1"]) {
+    test(`containers reach themselves and are kept apart, bridge-nf-call-iptables=${hooked}`, async () => {
+      for (const key of ["iptables", "ip6tables"]) writeSysctl(`bridge/bridge-nf-call-${key}`, hooked);
+      await net.create({
+        Name: "apart",
+        Options: { "com.docker.network.bridge.enable_icc": "false" },
+        IPAM: { Config: [{ Subnet: "10.208.0.0/24" }] },
+      });
+      const one = await world.container();
+      const two = await world.container();
+      await net.prepare(request("a", { networkMode: "apart", portBindings: { "80/tcp": [{ HostPort: "8088" }] } }));
+      await net.plumb("a", one.pid);
+      await net.prepare(request("b", { networkMode: "apart" }));
+      await net.plumb("b", two.pid);
+      const web = serve(one.fd, "tcp", "0.0.0.0", 80);
+      expect(reach(one.fd, "10.209.0.1", 8088, web)).toBe("10.208.0.1");
+      expect(reach(two.fd, "10.209.0.1", 8088, web)).toBe("10.208.0.1");
+      expect(reach(outside, "10.209.0.1", 8088, web)).toBe("10.209.0.2");
+      expect(reach(two.fd, "10.208.0.2", 80, web)).toBeNull();
+      for (const id of ["a", "b"]) await net.release(id);
+      await net.remove("apart");
+    });
+  }
 });

@@ -13,6 +13,7 @@ const PREDEFINED = ["bridge", "host", "none", "default", "container"];
 export class Networks {
   private readonly byId = new Map<string, NetworkRecord>();
   private readonly byName = new Map<string, NetworkRecord>();
+  private readonly leaving = new Set<NetworkRecord>();
 
   constructor(
     private readonly store: NetworkStore,
@@ -59,6 +60,11 @@ export class Networks {
 
   ipam(network: NetworkRecord): IpamDriver {
     return this.drivers.ipam(network.ipam.driver);
+  }
+
+  /** Throws notFound where the network is being removed. */
+  refuseLeaving(network: NetworkRecord): void {
+    if (this.leaving.has(network)) throw notFound(`network ${network.name} not found`);
   }
 
   /** Puts a network in that is already on disk, or that the daemon makes by itself. */
@@ -114,9 +120,16 @@ export class Networks {
     const user = this.all().find((other) => network.configOnly && other.configFrom === network.name);
     if (user !== undefined)
       throw forbidden(`error while removing network: configuration network ${JSON.stringify(network.name)} is in use`);
-    if (!network.configOnly) await (await this.findDrivers(network)).driver.remove(network);
-    this.store.dropNetwork(network.id);
-    await this.forget(network);
+    // Nobody may join while it is being taken down.
+    if (this.leaving.has(network)) throw notFound(`network ${network.name} not found`);
+    this.leaving.add(network);
+    try {
+      if (!network.configOnly) await (await this.findDrivers(network)).driver.remove(network);
+      this.store.dropNetwork(network.id);
+      await this.forget(network);
+    } finally {
+      this.leaving.delete(network);
+    }
   }
 
   private async forget(network: NetworkRecord): Promise<void> {

@@ -49,7 +49,7 @@ export class BridgeDriver implements Driver {
       this.makeBridge(network);
       this.firewall.addNetwork(firewallNetwork(network));
     } catch (error) {
-      this.remove(network);
+      this.host.deleteLinksLater(this.leave(network), 0);
       throw error;
     }
   }
@@ -59,12 +59,17 @@ export class BridgeDriver implements Driver {
     this.firewall.stage([firewallNetwork(network)], []);
   }
 
-  remove(network: NetworkRecord): void {
+  /** Waits until the bridge is gone: the next network may want its name or its addresses. */
+  async remove(network: NetworkRecord): Promise<void> {
+    await this.host.deleteNow(this.leave(network));
+  }
+
+  /** Takes a network out of the books; returns the links that are left to delete. A bridge that was there before us stays. */
+  private leave(network: NetworkRecord): string[] {
     const name = bridgeName(network);
     this.firewall.removeNetwork(name);
     this.indexes.delete(name);
-    // A bridge that was there before us stays.
-    if (network.state["made"] === "1") this.host.deleteLinksLater([name], 0);
+    return network.state["made"] === "1" ? [name] : [];
   }
 
   /** EEXIST of a random name happens once in 268 million; another one is tried. */

@@ -40,7 +40,7 @@ export class SublinkDriver implements Driver {
       this.ensureParent(network);
       this.probe(network);
     } catch (error) {
-      this.remove(network);
+      if (network.state["made"] === "1") this.host.deleteLinksLater([network.state["parent"]!], 0);
       throw error;
     }
     network.options["parent"] = name;
@@ -52,9 +52,9 @@ export class SublinkDriver implements Driver {
     this.parents.set(network.id, network.state["parent"]!);
   }
 
-  remove(network: NetworkRecord): void {
+  async remove(network: NetworkRecord): Promise<void> {
     this.parents.delete(network.id);
-    if (network.state["made"] === "1") this.host.deleteLinksLater([network.state["parent"]!], 0);
+    if (network.state["made"] === "1") await this.host.deleteNow([network.state["parent"]!]);
   }
 
   createEndpoint(network: NetworkRecord, endpoint: Endpoint): void {
