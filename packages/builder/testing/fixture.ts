@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openRuntime } from "@gantry/libcontainer";
@@ -38,6 +38,8 @@ const loopback: Pick<NetworkController, "prepare" | "plumb" | "release"> = {
   release: async () => {},
 };
 
+const CGROUP = `gantry-builder-test-${process.pid}`;
+
 export interface Outcome {
   id: Digest | null;
   /** Everything printed. */
@@ -66,7 +68,7 @@ export class Fixture {
       },
       db: this.db,
       root: join(this.root, "data", "builder"),
-      cgroupParent: "gantry-builder-test",
+      cgroupParent: CGROUP,
       ...options,
     });
   }
@@ -185,5 +187,12 @@ export class Fixture {
     await this.storage.settled();
     this.db.close();
     rmSync(this.root, { recursive: true, force: true });
+    for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup")]) {
+      try {
+        rmdirSync(join("/sys/fs/cgroup", hierarchy, CGROUP));
+      } catch {
+        // This hierarchy has none.
+      }
+    }
   }
 }
