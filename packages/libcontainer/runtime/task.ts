@@ -45,6 +45,8 @@ export class GantryTask implements Task {
   /** null where the shim had gone before we came. */
   readonly #control: ControlConnection | null;
   readonly #maker: TaskMaker;
+  /** The exit is known. */
+  #ended = false;
   #exit: Promise<ExitStatus> | null = null;
 
   constructor(
@@ -162,7 +164,12 @@ export class GantryTask implements Task {
   }
 
   wait(): Promise<ExitStatus> {
-    this.#exit ??= this.#request(Op.wait).then(decodeExit, (error) => this.#exitWithoutShim(error));
+    this.#exit ??= this.#request(Op.wait)
+      .then(decodeExit, (error) => this.#exitWithoutShim(error))
+      .then((status) => {
+        this.#ended = true;
+        return status;
+      });
     return this.#exit;
   }
 
@@ -185,6 +192,10 @@ export class GantryTask implements Task {
   }
 
   async delete(): Promise<void> {
+    const { cgroup } = this.#record;
+    // of an exit that we know of the shim need not be asked: it clears up while we do
+    let removing: Promise<void> | null = this.#ended && cgroup ? this.#cgroups.remove(cgroup) : null;
+    removing?.catch(() => {}); // told below; it must not count as unhandled until then
     try {
       await this.#request(Op.quit);
     } catch (error) {
@@ -194,7 +205,8 @@ export class GantryTask implements Task {
     }
     this.#control?.close();
     await this.#maker.cleanUp();
-    if (this.#record.cgroup) await this.#cgroups.remove(this.#record.cgroup);
+    if (cgroup) removing ??= this.#cgroups.remove(cgroup);
+    await removing;
     removeStateDir(this.#stateDir);
   }
 }
