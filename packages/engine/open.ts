@@ -59,6 +59,7 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
       }
     }),
   );
+  engine.later("sweeping tasks", sweepTasks(engine, new Set(containers.map(({ id }) => id))));
   await engine.network.restore(live);
   for (const container of containers) if (container.task !== null) resume(engine, container);
   for (const { container, task, status } of ended) {
@@ -83,6 +84,22 @@ async function sweep(engine: Engine, known: Set<string>): Promise<void> {
   for (const id of await readdir(`${dataRoot}/containers`).catch(() => [])) {
     if (known.has(id) || !/^[0-9a-f]{64}$/.test(id) || engine.containers.find(id) !== null) continue;
     await rm(`${dataRoot}/containers/${id}`, { recursive: true, force: true });
+  }
+}
+
+/** Ends and deletes tasks of containers that are on no list: their removal was cut off after its first step. */
+async function sweepTasks(engine: Engine, known: Set<string>): Promise<void> {
+  const root = `${engine.config.execRoot}/containers`;
+  for (const id of await readdir(root).catch(() => [])) {
+    if (known.has(id) || !/^[0-9a-f]{64}$/.test(id) || engine.containers.find(id) !== null) continue;
+    for (const runtime of engine.runtimes.values()) {
+      const task = await runtime.find(id, `${root}/${id}`).catch(() => null);
+      if (task === null) continue;
+      await task.kill(9, true).catch(() => {});
+      await task.wait().catch(() => {});
+      await task.delete().catch((error) => engine.log("warn", `task ${id}: ${messageOf(error)}`));
+    }
+    await rm(`${root}/${id}`, { recursive: true, force: true });
   }
 }
 
