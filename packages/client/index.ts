@@ -18,6 +18,6 @@ export { HijackedStream, type Sink } from "./hijack.ts";
 export { DEFAULT_HOST, type Endpoint, parseHost, type TlsOptions } from "./host.ts";
 export type { HttpResponse } from "./http.ts";
 export type { PlatformQuery } from "./images.ts";
-export { jsonStream } from "./json-stream.ts";
+export { jsonStream, textLines } from "./json-stream.ts";
 export { demultiplex, frame, type StdStream } from "./stdcopy.ts";
 export type { Wire } from "./wire.ts";

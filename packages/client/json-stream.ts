@@ -3,6 +3,11 @@
  * for a document that is malformed or longer than 64 MiB.
  */
 export async function* jsonStream<T>(body: AsyncIterable<Uint8Array>): AsyncGenerator<T, void, undefined> {
+  for await (const line of textLines(body)) yield* documents<T>(line);
+}
+
+/** Reads a stream line by line, empty lines left out. Throws for a line longer than 64 MiB. */
+export async function* textLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of body) {
@@ -16,12 +21,12 @@ export async function* jsonStream<T>(body: AsyncIterable<Uint8Array>): AsyncGene
     for (; newline >= 0; newline = text.indexOf("\n", start)) {
       const line = text.slice(start, newline).trim();
       start = newline + 1;
-      if (line) yield* documents<T>(line);
+      if (line) yield line;
     }
     text = text.slice(start);
   }
   text = (text + decoder.decode()).trim();
-  if (text) yield* documents<T>(text);
+  if (text) yield text;
 }
 
 const MAX_DOCUMENT = 64 << 20;

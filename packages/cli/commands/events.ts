@@ -1,7 +1,7 @@
+import { filtersText, textLines } from "@gantry/client";
 import type { EventMessage } from "@gantry/spec";
 import { defineCommand } from "../command.ts";
 import { str } from "../flags.ts";
-import { goJson } from "../format/go-print.ts";
 import { applyTemplate, unescapeFormat } from "../format/template-listing.ts";
 import { rfc3339Nano } from "../format/units.ts";
 import { filterFlag } from "../options/filters.ts";
@@ -21,21 +21,27 @@ export const events = defineCommand({
   },
   arity: { exactly: 0 },
   async run({ cli, flags }) {
-    const stream = await cli.docker.system.events({
-      since: timestamp(flags.since),
-      until: timestamp(flags.until),
-      filters: flags.filter,
+    const { body } = await cli.docker.call("GET", "/events", {
+      query: {
+        since: timestamp(flags.since) || undefined,
+        until: timestamp(flags.until) || undefined,
+        filters: filtersText(flags.filter),
+      },
     });
-    for await (const event of stream) line(eventText(event, flags.format));
+    for await (const text of textLines(body)) line(eventText(text, flags.format));
   },
 });
 
-/** One event as a line: time, type, action, ID and the sorted attributes; or as the format says. */
-export function eventText(event: EventMessage, format: string): string {
-  if (format === "json") return goJson(event);
+/**
+ * One event as a line: time, type, action, ID and the sorted attributes; or as the format says. It is taken as the
+ * engine wrote it, because nanoseconds since 1970 do not fit a double.
+ */
+export function eventText(text: string, format: string): string {
+  if (format === "json") return text;
+  const event = JSON.parse(text) as EventMessage;
   if (format) return applyTemplate(unescapeFormat(format), [event])[0]!;
-  // The number is too long for a double: its last digits are lost, the seconds are not.
-  const time = event.timeNano ? rfc3339Nano(BigInt(event.timeNano)) : rfc3339Nano(BigInt(event.time) * 1_000_000_000n);
+  const nanoseconds = /"timeNano":\s*(\d+)\s*\}?$/.exec(text)?.[1] ?? /"timeNano":\s*(\d+)/.exec(text)?.[1];
+  const time = rfc3339Nano(nanoseconds ? BigInt(nanoseconds) : BigInt(event.time) * 1_000_000_000n);
   const attributes = Object.entries(event.Actor.Attributes ?? {})
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `${name}=${value}`);

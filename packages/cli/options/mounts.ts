@@ -157,8 +157,7 @@ export function hasSource(volume: string): boolean {
 /** A `-v` with its source made absolute where it is a relative path. Throws an Error for a malformed one. */
 export function resolveVolume(volume: string): string {
   const parts = volume.split(":");
-  if (parts.length > 3 || parts.some((part) => part === ""))
-    throw new Error(`invalid spec: ${volume}: empty section between colons`);
+  if (parts.some((part) => part === "")) throw new Error(`invalid spec: ${volume}: empty section between colons`);
   const [source, ...rest] = parts as [string, ...string[]];
-  return source.startsWith(".") ? [resolve(source), ...rest].join(":") : source.startsWith("~") ? volume : volume;
+  return source.startsWith(".") ? [resolve(source), ...rest].join(":") : volume;
 }
