@@ -13,6 +13,7 @@ import type { Firewall } from "./firewall/firewall.ts";
 import type { Host } from "./host.ts";
 import { inspectEndpoint, inspectNetwork, inspectPorts } from "./inspect.ts";
 import type { NetworkRecord, Sandbox } from "./model.ts";
+import type { Names } from "./names.ts";
 import { Namespace } from "./namespace.ts";
 import type { Networks } from "./networks.ts";
 import type { PortAllocator } from "./ports/allocator.ts";
@@ -25,6 +26,7 @@ export interface ControllerParts {
   host: Host;
   networks: Networks;
   sandboxes: Sandboxes;
+  names: Names;
   firewall: Firewall;
   allocator: PortAllocator;
   resolver: Resolver | undefined;
@@ -135,7 +137,7 @@ export class Controller implements NetworkController {
     return Object.fromEntries(
       sandbox.endpoints.map((endpoint) => [
         this.parts.networks.get(endpoint.networkId).name,
-        inspectEndpoint(endpoint, this.parts.sandboxes.dnsNames(sandbox, endpoint)),
+        inspectEndpoint(endpoint, this.parts.names.dnsNames(sandbox, endpoint)),
       ]),
     );
   }

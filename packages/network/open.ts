@@ -19,6 +19,7 @@ import { formatCidr, parseCidr } from "./ipam/cidr.ts";
 import { AddressManager } from "./ipam/manager.ts";
 import { type AddressPool, DEFAULT_POOLS, SubnetPools, ulaPool } from "./ipam/subnets.ts";
 import { bare, type NetworkRecord } from "./model.ts";
+import { Names } from "./names.ts";
 import { Networks, timestamp } from "./networks.ts";
 import { PortAllocator } from "./ports/allocator.ts";
 import { Publisher } from "./ports/publisher.ts";
@@ -112,14 +113,20 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   if (firewall.enabled) relays.start();
   const publisher = new Publisher(networks, firewall, connections, allocator, options.ip ?? "", relays);
   const listeners = new Set<(event: NetworkEvent) => void>();
-  const sandboxes = new Sandboxes({
+  const names: Names = new Names(
+    networks,
+    resolver,
+    () => options.hostGatewayIps?.[0] ?? Object.values(networks.find("bridge")?.gateways ?? {})[0] ?? "",
+    () => sandboxes.byContainer.values(),
+  );
+  const sandboxes: Sandboxes = new Sandboxes({
     store,
     host,
     networks,
     endpoints,
     publisher,
+    names,
     resolver,
-    hostGateway: () => options.hostGatewayIps?.[0] ?? Object.values(networks.find("bridge")?.gateways ?? {})[0] ?? "",
     emit: (event) => {
       for (const listener of listeners) listener(event);
     },
@@ -162,6 +169,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     host,
     networks,
     sandboxes,
+    names,
     firewall,
     allocator,
     resolver,

@@ -1,10 +1,10 @@
 import { type EndpointSettings, notFound, type PortBinding, systemError } from "@gantry/spec";
 import type { NetworkEvent, PreparedSandbox, SandboxRequest } from "./contract.ts";
 import type { Endpoints } from "./endpoints.ts";
-import { hostsFile, resolvConf } from "./files.ts";
 import { chooseGateways } from "./gateways.ts";
 import type { Host } from "./host.ts";
-import { bare, type Endpoint, type NetworkRecord, type Sandbox } from "./model.ts";
+import type { Endpoint, NetworkRecord, Sandbox } from "./model.ts";
+import type { Names } from "./names.ts";
 import { Namespace } from "./namespace.ts";
 import type { Networks } from "./networks.ts";
 import type { Publisher } from "./ports/publisher.ts";
@@ -17,8 +17,8 @@ export interface SandboxParts {
   networks: Networks;
   endpoints: Endpoints;
   publisher: Publisher;
+  names: Names;
   resolver: Resolver | undefined;
-  hostGateway: () => string;
   emit: (event: NetworkEvent) => void;
 }
 
@@ -46,8 +46,8 @@ export class Sandboxes {
       }
       this.parts.store.saveSandbox(sandbox);
       return {
-        hosts: this.hosts(sandbox),
-        resolvConf: this.resolvConf(sandbox).text,
+        hosts: this.parts.names.hosts(sandbox),
+        resolvConf: this.parts.names.resolvConf(sandbox).text,
         onHostsChange: (listener) => this.hostsListeners.set(sandbox.containerId, listener),
       };
     } catch (error) {
@@ -82,7 +82,7 @@ export class Sandboxes {
         await this.parts.publisher.settle(sandbox);
         this.parts.publisher.apply(sandbox);
         this.parts.publisher.greet(sandbox.ports);
-        await this.startResolver(sandbox, namespace);
+        await this.parts.names.start(sandbox, namespace.fd);
       }
     } finally {
       namespace.close();
@@ -110,7 +110,7 @@ export class Sandboxes {
       this.parts.host.deleteLinksLater(await this.parts.endpoints.destroy(endpoint));
       if (sandbox.pid !== 0) this.emit("disconnect", endpoint);
     }
-    if (this.usesResolver(sandbox)) await this.parts.resolver?.removeSandbox(containerId);
+    if (this.parts.names.usesResolver(sandbox)) await this.parts.resolver?.removeSandbox(containerId);
     this.parts.store.dropSandbox(containerId);
     if (failure !== undefined) throw failure;
   }
@@ -132,7 +132,7 @@ export class Sandboxes {
       this.ready(endpoint);
       namespace.setGateways(this.gateways(sandbox));
       this.parts.publisher.apply(sandbox);
-      await this.startResolver(sandbox, namespace);
+      await this.parts.names.start(sandbox, namespace.fd);
     } catch (error) {
       sandbox.endpoints = sandbox.endpoints.filter((one) => one !== endpoint);
       if (endpoint.interfaceName !== "") namespace?.deleteLink(endpoint.interfaceName);
@@ -143,7 +143,7 @@ export class Sandboxes {
       namespace?.close();
     }
     this.parts.store.saveSandbox(sandbox);
-    this.hostsListeners.get(containerId)?.(this.hosts(sandbox));
+    this.hostsListeners.get(containerId)?.(this.parts.names.hosts(sandbox));
     this.emit("connect", endpoint);
   }
 
@@ -168,7 +168,7 @@ export class Sandboxes {
       namespace?.close();
     }
     this.parts.store.saveSandbox(sandbox);
-    this.hostsListeners.get(containerId)?.(this.hosts(sandbox));
+    this.hostsListeners.get(containerId)?.(this.parts.names.hosts(sandbox));
     this.emit("disconnect", endpoint);
   }
 
@@ -202,7 +202,7 @@ export class Sandboxes {
     if (sandbox === undefined) return;
     sandbox.name = name;
     this.parts.store.saveSandbox(sandbox);
-    for (const endpoint of sandbox.endpoints) this.register(sandbox, endpoint);
+    for (const endpoint of sandbox.endpoints) this.parts.names.register(sandbox, endpoint);
   }
 
   /** Takes a sandbox over that outlived the daemon. */
@@ -222,10 +222,10 @@ export class Sandboxes {
 
   /** Tells the resolver about an adopted sandbox. */
   async resume(sandbox: Sandbox): Promise<void> {
-    const namespace = this.usesResolver(sandbox) ? Namespace.of(sandbox.pid) : null;
+    const namespace = this.parts.names.usesResolver(sandbox) ? Namespace.of(sandbox.pid) : null;
     if (namespace === null) return;
     try {
-      await this.startResolver(sandbox, namespace);
+      await this.parts.names.start(sandbox, namespace.fd);
     } finally {
       namespace.close();
     }
@@ -235,15 +235,6 @@ export class Sandboxes {
     const sandbox = this.byContainer.get(containerId);
     if (sandbox === undefined) throw notFound(`container ${containerId} has no network`);
     return sandbox;
-  }
-
-  /** Names a container is found by on a user-defined network; `null` where there are none. */
-  dnsNames(sandbox: Sandbox, endpoint: Endpoint): string[] | null {
-    const network = this.parts.networks.get(endpoint.networkId);
-    if (network.predefined) return null;
-    const short = sandbox.containerId.slice(0, 12);
-    const names = [sandbox.name, ...(endpoint.settings.Aliases ?? []), short, sandbox.hostname];
-    return [...new Set(names.filter((name) => name !== ""))];
   }
 
   private async attach(endpoint: Endpoint, namespace: Namespace, interfaceName: string): Promise<void> {
@@ -282,73 +273,6 @@ export class Sandboxes {
     return out;
   }
 
-  private usesResolver(sandbox: Sandbox): boolean {
-    if (this.parts.resolver === undefined || sandbox.mode !== "network") return false;
-    return sandbox.endpoints.some((endpoint) => !this.parts.networks.get(endpoint.networkId).predefined);
-  }
-
-  private resolvConf(sandbox: Sandbox) {
-    return resolvConf(
-      sandbox,
-      this.usesResolver(sandbox),
-      sandbox.endpoints.some((endpoint) => endpoint.ipv6 !== ""),
-    );
-  }
-
-  private async startResolver(sandbox: Sandbox, namespace: Namespace): Promise<void> {
-    const { resolver, networks } = this.parts;
-    if (resolver === undefined || !this.usesResolver(sandbox)) return;
-    const { upstreams, options, search } = this.resolvConf(sandbox);
-    for (const endpoint of sandbox.endpoints) this.register(sandbox, endpoint);
-    await resolver.addSandbox({
-      containerId: sandbox.containerId,
-      namespaceFd: namespace.fd,
-      upstreams,
-      internal: sandbox.endpoints.every((endpoint) => networks.get(endpoint.networkId).internal),
-      options,
-      search,
-      links: linkMap(sandbox.links),
-    });
-  }
-
-  private register(sandbox: Sandbox, endpoint: Endpoint): void {
-    const network = this.parts.networks.get(endpoint.networkId);
-    const names = this.dnsNames(sandbox, endpoint);
-    if (names === null) return;
-    this.parts.resolver?.addEndpoint({
-      containerId: sandbox.containerId,
-      networkId: network.id,
-      networkName: network.name,
-      names,
-      ipv4: endpoint.ipv4 === "" ? [] : [bare(endpoint.ipv4)],
-      ipv6: endpoint.ipv6 === "" ? [] : [bare(endpoint.ipv6)],
-      links: linkMap(endpoint.settings.Links ?? []),
-    });
-  }
-
-  private hosts(sandbox: Sandbox): string {
-    if (sandbox.mode === "container") return "";
-    // The host's own file, unless there is something to add.
-    if (sandbox.mode === "host" && sandbox.extraHosts.length === 0) return "";
-    return hostsFile(sandbox, this.legacyLinks(sandbox), this.parts.hostGateway());
-  }
-
-  /** On the default bridge a link is lines in /etc/hosts. */
-  private legacyLinks(sandbox: Sandbox): [string, string][] {
-    const out: [string, string][] = [];
-    for (const link of sandbox.links) {
-      const [target = "", alias = target] = link.split(":");
-      const other = [...this.byContainer.values()].find((one) => one.name === target || one.containerId === target);
-      const shared = other?.endpoints.find((theirs) =>
-        sandbox.endpoints.some((mine) => mine.networkId === theirs.networkId),
-      );
-      if (other === undefined || shared === undefined) continue;
-      const names = [...new Set([alias, other.hostname, other.name])].filter((name) => name !== "").join(" ");
-      for (const address of [shared.ipv4, shared.ipv6]) if (address !== "") out.push([bare(address), names]);
-    }
-    return out;
-  }
-
   private announce(sandbox: Sandbox): void {
     for (const endpoint of sandbox.endpoints) this.emit("connect", endpoint);
   }
@@ -364,15 +288,6 @@ export class Sandboxes {
       containerId: endpoint.containerId,
     });
   }
-}
-
-function linkMap(links: string[]): Record<string, string> {
-  return Object.fromEntries(
-    links.map((link) => {
-      const [target = "", alias = target] = link.split(":");
-      return [alias, target];
-    }),
-  );
 }
 
 function newSandbox(request: SandboxRequest, networks: Networks): Sandbox {

@@ -1,0 +1,105 @@
+import { hostsFile, type ResolvConf, resolvConf } from "./files.ts";
+import { bare, type Endpoint, type Sandbox } from "./model.ts";
+import type { Networks } from "./networks.ts";
+import type { Resolver } from "./resolver.ts";
+
+/** What containers call each other: their files, and what the resolver is told about them. */
+export class Names {
+  constructor(
+    private readonly networks: Networks,
+    private readonly resolver: Resolver | undefined,
+    /** What `host-gateway` stands for in an extra host. */
+    private readonly hostGateway: () => string,
+    private readonly sandboxes: () => Iterable<Sandbox>,
+  ) {}
+
+  /** Names a container is found by on a user-defined network; `null` where there are none. */
+  dnsNames(sandbox: Sandbox, endpoint: Endpoint): string[] | null {
+    const network = this.networks.get(endpoint.networkId);
+    if (network.predefined) return null;
+    const short = sandbox.containerId.slice(0, 12);
+    const names = [sandbox.name, ...(endpoint.settings.Aliases ?? []), short, sandbox.hostname];
+    return [...new Set(names.filter((name) => name !== ""))];
+  }
+
+  /** Whether the container has the embedded resolver, as on user-defined networks. */
+  usesResolver(sandbox: Sandbox): boolean {
+    if (this.resolver === undefined || sandbox.mode !== "network") return false;
+    return sandbox.endpoints.some((endpoint) => !this.networks.get(endpoint.networkId).predefined);
+  }
+
+  /** Text of the container's /etc/resolv.conf, and what the resolver is to do. */
+  resolvConf(sandbox: Sandbox): ResolvConf {
+    return resolvConf(
+      sandbox,
+      this.usesResolver(sandbox),
+      sandbox.endpoints.some((endpoint) => endpoint.ipv6 !== ""),
+    );
+  }
+
+  /** Tells the resolver about a container whose namespace is open, where it uses it. */
+  async start(sandbox: Sandbox, namespaceFd: number): Promise<void> {
+    const { resolver, networks } = this;
+    if (resolver === undefined || !this.usesResolver(sandbox)) return;
+    const { upstreams, options, search } = this.resolvConf(sandbox);
+    for (const endpoint of sandbox.endpoints) this.register(sandbox, endpoint);
+    await resolver.addSandbox({
+      containerId: sandbox.containerId,
+      namespaceFd,
+      upstreams,
+      internal: sandbox.endpoints.every((endpoint) => networks.get(endpoint.networkId).internal),
+      options,
+      search,
+      links: linkMap(sandbox.links),
+    });
+  }
+
+  /** Tells the resolver what the container is called on a network. */
+  register(sandbox: Sandbox, endpoint: Endpoint): void {
+    const network = this.networks.get(endpoint.networkId);
+    const names = this.dnsNames(sandbox, endpoint);
+    if (names === null) return;
+    this.resolver?.addEndpoint({
+      containerId: sandbox.containerId,
+      networkId: network.id,
+      networkName: network.name,
+      names,
+      ipv4: endpoint.ipv4 === "" ? [] : [bare(endpoint.ipv4)],
+      ipv6: endpoint.ipv6 === "" ? [] : [bare(endpoint.ipv6)],
+      links: linkMap(endpoint.settings.Links ?? []),
+    });
+  }
+
+  /** Text of the container's /etc/hosts; empty where it shares another's. */
+  hosts(sandbox: Sandbox): string {
+    if (sandbox.mode === "container") return "";
+    // The host's own file, unless there is something to add.
+    if (sandbox.mode === "host" && sandbox.extraHosts.length === 0) return "";
+    return hostsFile(sandbox, this.legacyLinks(sandbox), this.hostGateway());
+  }
+
+  /** On the default bridge a link is lines in /etc/hosts. */
+  private legacyLinks(sandbox: Sandbox): [string, string][] {
+    const out: [string, string][] = [];
+    for (const link of sandbox.links) {
+      const [target = "", alias = target] = link.split(":");
+      const other = [...this.sandboxes()].find((one) => one.name === target || one.containerId === target);
+      const shared = other?.endpoints.find((theirs) =>
+        sandbox.endpoints.some((mine) => mine.networkId === theirs.networkId),
+      );
+      if (other === undefined || shared === undefined) continue;
+      const names = [...new Set([alias, other.hostname, other.name])].filter((name) => name !== "").join(" ");
+      for (const address of [shared.ipv4, shared.ipv6]) if (address !== "") out.push([bare(address), names]);
+    }
+    return out;
+  }
+}
+
+function linkMap(links: string[]): Record<string, string> {
+  return Object.fromEntries(
+    links.map((link) => {
+      const [target = "", alias = target] = link.split(":");
+      return [alias, target];
+    }),
+  );
+}
