@@ -18,6 +18,7 @@ import { selectSources, sumSelected } from "../tree/select.ts";
 import type { SourceTree } from "../tree/source-tree.ts";
 import type { TemporaryTree } from "../tree/temporary-tree.ts";
 import type { BuildCache, CachedResult } from "./cache.ts";
+import { keyOf, timestamp } from "./keys.ts";
 import type { Semaphore } from "./semaphore.ts";
 import { LayerTrees } from "./trees.ts";
 
@@ -63,9 +64,6 @@ export interface SolverOptions {
   /** A vertex failed by itself, not because of an input. */
   onFailure(vertex: Vertex, error: unknown): void;
 }
-
-/** Keys change whenever what a step does changes. */
-const KEY_VERSION = "gantry-1";
 
 /**
  * Works vertices out, each once, independent ones at the same time. A vertex's key is its op and the content of its
@@ -358,19 +356,4 @@ export class Solver {
 function asFiles(result: VertexResult): FilesResult {
   if (result.type !== "files") throw new GantryError("system", "a root file system was expected");
   return result;
-}
-
-function keyOf(...parts: unknown[]): string {
-  return new Bun.CryptoHasher("sha256").update(JSON.stringify([KEY_VERSION, ...parts])).digest("hex");
-}
-
-let last = 0n;
-
-/** Now, RFC 3339 with nanoseconds; no two the same, so that images made in one moment differ. */
-export function timestamp(): string {
-  let now = BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
-  if (now <= last) now = last + 1n;
-  last = now;
-  const seconds = new Date(Number(now / 1000000n)).toISOString().slice(0, 19);
-  return `${seconds}.${String(now % 1000000000n).padStart(9, "0")}Z`;
 }
