@@ -25,8 +25,8 @@ export async function main(argv0: string, argv: readonly string[]): Promise<numb
     return 125;
   }
   if (globals.flags.version) {
-    const { VERSION } = await import("./version.ts");
-    line(`${program === "docker" ? "Docker" : "Gantry"} version ${VERSION}, build gantry`);
+    const { COMMIT, VERSION } = await import("./version.ts");
+    line(`${program === "docker" ? "Docker" : "Gantry"} version ${VERSION}, build ${COMMIT}`);
     return 0;
   }
   const hosts = globals.flags.host;

@@ -7,7 +7,7 @@ import { goJson } from "../format/go-print.ts";
 import { applyTemplate, unescapeFormat } from "../format/template-listing.ts";
 import { objectFormat } from "../options/format.ts";
 import { err, line, out } from "../output.ts";
-import { VERSION } from "../version.ts";
+import { BUILD_TIME, COMMIT, VERSION } from "../version.ts";
 
 export const version = defineCommand({
   usage: "[OPTIONS]",
@@ -45,11 +45,11 @@ export function clientVersion(cli: Cli) {
     ApiVersion: cli.docker.apiVersion,
     APIVersion: cli.docker.apiVersion,
     DefaultAPIVersion: API_VERSION,
-    GitCommit: "gantry",
+    GitCommit: COMMIT,
     GoVersion: `bun ${process.versions.bun ?? ""}`.trim(),
     Os: process.platform,
     Arch: process.arch === "x64" ? "amd64" : process.arch,
-    BuildTime: "",
+    BuildTime: buildTime(BUILD_TIME),
     Context: cli.globals.context ?? "default",
   };
 }
