@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { inNetworkNamespace, RouteNetlink } from "@gantry/sys";
+import { inNetworkNamespace, Nftables, RouteNetlink } from "@gantry/sys";
 import type { NetworkController, NetworkEvent } from "./contract.ts";
 import { openNetwork } from "./open.ts";
 import { request } from "./testing/request.ts";
@@ -250,6 +250,24 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     expect(value.trim()).toBe("1");
     reach(box.fd, "10.209.0.2", 1, serve(outside, "tcp", "0.0.0.0", 9001));
     expect((await net.stats("box"))["eth0"]!.tx_packets).toBeGreaterThan(0);
+  });
+
+  test("an engine without a default bridge keeps a table of its own", async () => {
+    const own = new Database(":memory:");
+    const tables = () => new Nftables().run("list tables").match(/gantry-none-[0-9a-f]{8}/g);
+    for (let i = 0; i < 2; i++) {
+      const lonely = await openNetwork({ db: own, execRoot: "/nonexistent", bridge: "none", ipForwardNoDrop: true });
+      await lonely.restore([]);
+      expect(
+        lonely
+          .list()
+          .map((network) => network.Name)
+          .sort(),
+      ).toEqual(["host", "none"]);
+      expect(tables()).toHaveLength(1);
+      await lonely.shutdown();
+      expect(tables()).toBeNull();
+    }
   });
 
   test("what cannot be is refused in Docker's words", async () => {

@@ -80,7 +80,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   if (!isLinkName(bridge)) throw invalidParameter(`invalid bridge name ${JSON.stringify(bridge)}`);
   const store = new NetworkStore(options.db);
   const host = new Host();
-  const table = options.table || (bridge === "gantry0" ? "gantry" : `gantry-${bridge}`);
+  const table = options.table || tableName(bridge, store);
   const firewall = new Firewall(
     table,
     options.iptables ?? true,
@@ -237,6 +237,15 @@ async function openDefaultBridge(
     host.deleteLinksLater([before.state["bridge"]], 0);
   }
   store.saveNetwork(network);
+}
+
+/** Engines are told apart by their bridges; one without gets a name of its own, once and for all. */
+function tableName(bridge: string, store: NetworkStore): string {
+  if (bridge === "gantry0") return "gantry";
+  if (bridge !== "none") return `gantry-${bridge}`;
+  const kept = store.note("table") ?? `gantry-none-${randomBytes(4).toString("hex")}`;
+  store.saveNote("table", kept);
+  return kept;
 }
 
 function predefined(name: string, driver: string): NetworkRecord {
