@@ -9,7 +9,8 @@ import {
   notFound,
 } from "@gantry/spec";
 import { mergeImageConfig, normaliseConfig, validateContainerConfig } from "../config/container-config.ts";
-import { defaultHostConfig, validateHostConfig, validateLogConfig } from "../config/host-config.ts";
+import { defaultHostConfig, validateHostConfig } from "../config/host-config.ts";
+import { validateLogConfig } from "../config/log-config.ts";
 import { parseMounts } from "../config/mounts.ts";
 import { portKey } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";

@@ -1,18 +1,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname as hostName } from "node:os";
-import {
-  type AttachStream,
-  type CreateRequest,
-  type LogTarget,
-  type Rootfs,
-  StartError,
-  type Task,
-} from "@gantry/libcontainer";
+import { type AttachStream, type CreateRequest, type Rootfs, StartError, type Task } from "@gantry/libcontainer";
 import type { PreparedSandbox } from "@gantry/network";
 import { conflict, GantryError, invalidParameter, messageOf, notFound, notModified, systemError } from "@gantry/spec";
-import { parseLogSize } from "../config/host-config.ts";
 import type { Engine } from "../engine.ts";
 import { startHealth } from "../health/monitor.ts";
+import { logTarget } from "../logs/target.ts";
 import { containerSpec, type Sharing } from "../spec/container-spec.ts";
 import type { NetworkFiles } from "../spec/mounts.ts";
 import { now } from "../time.ts";
@@ -256,51 +249,6 @@ function writeFiles(engine: Engine, container: Container, sandbox: PreparedSandb
   writeFileSync(files.resolvConf, sandbox.resolvConf || host("/etc/resolv.conf"));
   writeFileSync(files.hostname, `${hostname}\n`);
   return files;
-}
-
-/** Where and how the shim writes the log; null for the driver `none`. */
-export function logTarget(container: Container): LogTarget | null {
-  const { hostConfig, config } = container.record;
-  const driver = hostConfig.LogConfig?.Type ?? "json-file";
-  const options = hostConfig.LogConfig?.Config ?? {};
-  if (driver === "none") return null;
-  // The driver `local` differs from `json-file` by its defaults (20 MB, five files), not by its format here.
-  const size = options["max-size"] ?? (driver === "local" ? "20m" : "-1");
-  const files = options["max-file"] ?? (driver === "local" ? "5" : "1");
-  const attrs = logAttributes(options, config.Labels ?? {}, config.Env ?? []);
-  return {
-    path: container.logPath,
-    maxSize: size === "-1" ? 0 : parseLogSize(size),
-    maxFile: Math.max(1, Number(files)),
-    ...(attrs === null ? {} : { attrs: JSON.stringify(attrs) }),
-  };
-}
-
-function logAttributes(
-  options: Record<string, string>,
-  labels: Record<string, string>,
-  env: string[],
-): Record<string, string> | null {
-  const result: Record<string, string> = {};
-  for (const key of options["labels"]?.split(",") ?? []) if (labels[key] !== undefined) result[key] = labels[key];
-  const values = new Map(env.map((entry) => [entry.split("=", 1)[0] as string, entry.slice(entry.indexOf("=") + 1)]));
-  for (const key of options["env"]?.split(",") ?? []) {
-    const value = values.get(key);
-    if (value !== undefined) result[key] = value;
-  }
-  const matching = (pattern: string | undefined, entries: Iterable<[string, string]>) => {
-    if (pattern === undefined) return;
-    let regex: RegExp;
-    try {
-      regex = new RegExp(pattern);
-    } catch {
-      throw invalidParameter(`invalid regular expression: ${pattern}`);
-    }
-    for (const [key, value] of entries) if (regex.test(key)) result[key] = value;
-  };
-  matching(options["labels-regex"], Object.entries(labels));
-  matching(options["env-regex"], values);
-  return Object.keys(result).length === 0 ? null : result;
 }
 
 /** Docker's status, exit code and words for a start that failed. */

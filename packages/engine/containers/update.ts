@@ -1,5 +1,6 @@
 import { conflict, type HostConfig, invalidParameter, type UpdateConfig } from "@gantry/spec";
-import { validateResources, validateRestartPolicy } from "../config/host-config.ts";
+import { validateRestartPolicy } from "../config/host-config.ts";
+import { validateResources } from "../config/limits.ts";
 import type { Engine } from "../engine.ts";
 import { updatePorts } from "../networks/publish.ts";
 import { linuxResources } from "../spec/resources.ts";

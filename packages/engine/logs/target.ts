@@ -1,0 +1,49 @@
+import type { LogTarget } from "@gantry/libcontainer";
+import { invalidParameter } from "@gantry/spec";
+import { parseLogSize } from "../config/log-config.ts";
+import type { Container } from "../containers/container.ts";
+
+/** Where and how the shim writes the log; null for the driver `none`. */
+export function logTarget(container: Container): LogTarget | null {
+  const { hostConfig, config } = container.record;
+  const driver = hostConfig.LogConfig?.Type ?? "json-file";
+  const options = hostConfig.LogConfig?.Config ?? {};
+  if (driver === "none") return null;
+  // The driver `local` differs from `json-file` by its defaults (20 MB, five files), not by its format here.
+  const size = options["max-size"] ?? (driver === "local" ? "20m" : "-1");
+  const files = options["max-file"] ?? (driver === "local" ? "5" : "1");
+  const attrs = logAttributes(options, config.Labels ?? {}, config.Env ?? []);
+  return {
+    path: container.logPath,
+    maxSize: size === "-1" ? 0 : parseLogSize(size),
+    maxFile: Math.max(1, Number(files)),
+    ...(attrs === null ? {} : { attrs: JSON.stringify(attrs) }),
+  };
+}
+
+function logAttributes(
+  options: Record<string, string>,
+  labels: Record<string, string>,
+  env: string[],
+): Record<string, string> | null {
+  const result: Record<string, string> = {};
+  for (const key of options["labels"]?.split(",") ?? []) if (labels[key] !== undefined) result[key] = labels[key];
+  const values = new Map(env.map((entry) => [entry.split("=", 1)[0] as string, entry.slice(entry.indexOf("=") + 1)]));
+  for (const key of options["env"]?.split(",") ?? []) {
+    const value = values.get(key);
+    if (value !== undefined) result[key] = value;
+  }
+  const matching = (pattern: string | undefined, entries: Iterable<[string, string]>) => {
+    if (pattern === undefined) return;
+    let regex: RegExp;
+    try {
+      regex = new RegExp(pattern);
+    } catch {
+      throw invalidParameter(`invalid regular expression: ${pattern}`);
+    }
+    for (const [key, value] of entries) if (regex.test(key)) result[key] = value;
+  };
+  matching(options["labels-regex"], Object.entries(labels));
+  matching(options["env-regex"], values);
+  return Object.keys(result).length === 0 ? null : result;
+}
