@@ -85,7 +85,9 @@ export class Names {
       const [target = "", alias = target] = link.split(":");
       const other = [...this.sandboxes()].find((one) => one.name === target || one.containerId === target);
       const shared = other?.endpoints.find((theirs) =>
-        sandbox.endpoints.some((mine) => mine.networkId === theirs.networkId),
+        sandbox.endpoints.some(
+          (mine) => mine.networkId === theirs.networkId && this.networks.get(mine.networkId).predefined,
+        ),
       );
       if (other === undefined || shared === undefined) continue;
       const names = [...new Set([alias, other.hostname, other.name])].filter((name) => name !== "").join(" ");

@@ -61,29 +61,34 @@ export function containerRoutes(engine: Engine): Route[] {
         context.json(list);
       },
     ),
-    route("GET", "/containers/{name}/json", { query: Type.Object({ size: flag }) }, async (context) => {
+    route("GET", "/containers/{name:.*}/json", { query: Type.Object({ size: flag }) }, async (context) => {
       context.json(
         await inspectContainer(engine, get(context), { size: context.query.size === true, api: context.api }),
       );
     }),
-    route("POST", "/containers/{name}/start", { query: Type.Object({ detachKeys: text }) }, async (context) => {
+    route("POST", "/containers/{name:.*}/start", { query: Type.Object({ detachKeys: text }) }, async (context) => {
       await startContainer(engine, get(context));
-      context.empty();
-    }),
-    route("POST", "/containers/{name}/stop", { query: Type.Object({ t: number, signal: text }) }, async (context) => {
-      await stopContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
       context.empty();
     }),
     route(
       "POST",
-      "/containers/{name}/restart",
+      "/containers/{name:.*}/stop",
+      { query: Type.Object({ t: number, signal: text }) },
+      async (context) => {
+        await stopContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
+        context.empty();
+      },
+    ),
+    route(
+      "POST",
+      "/containers/{name:.*}/restart",
       { query: Type.Object({ t: number, signal: text }) },
       async (context) => {
         await restartContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
         context.empty();
       },
     ),
-    route("POST", "/containers/{name}/kill", { query: Type.Object({ signal: text }) }, async (context) => {
+    route("POST", "/containers/{name:.*}/kill", { query: Type.Object({ signal: text }) }, async (context) => {
       try {
         await killContainer(engine, get(context), context.query.signal ?? "");
       } catch (error) {
@@ -91,15 +96,15 @@ export function containerRoutes(engine: Engine): Route[] {
       }
       context.empty();
     }),
-    route("POST", "/containers/{name}/pause", {}, async (context) => {
+    route("POST", "/containers/{name:.*}/pause", {}, async (context) => {
       await pauseContainer(engine, get(context));
       context.empty();
     }),
-    route("POST", "/containers/{name}/unpause", {}, async (context) => {
+    route("POST", "/containers/{name:.*}/unpause", {}, async (context) => {
       await unpauseContainer(engine, get(context));
       context.empty();
     }),
-    route("POST", "/containers/{name}/wait", { query: Type.Object({ condition: text }) }, async (context) => {
+    route("POST", "/containers/{name:.*}/wait", { query: Type.Object({ condition: text }) }, async (context) => {
       const condition = parseWaitCondition(context.query.condition);
       const container = get(context);
       const waiting = waitContainer(container, condition, context.signal);
@@ -130,7 +135,7 @@ export function containerRoutes(engine: Engine): Route[] {
         context.empty();
       },
     ),
-    route("POST", "/containers/{name}/rename", { query: Type.Object({ name: text }) }, async (context) => {
+    route("POST", "/containers/{name:.*}/rename", { query: Type.Object({ name: text }) }, async (context) => {
       const container = get(context);
       const wanted = context.query.name ?? "";
       if (wanted === "") throw invalidParameter("Neither old nor new names may be empty");
@@ -150,7 +155,7 @@ export function containerRoutes(engine: Engine): Route[] {
       container.emit("rename", { oldName: `/${old}` });
       context.empty();
     }),
-    route("POST", "/containers/{name}/resize", { query: Type.Object({ h: number, w: number }) }, async (context) => {
+    route("POST", "/containers/{name:.*}/resize", { query: Type.Object({ h: number, w: number }) }, async (context) => {
       const container = get(context);
       const { h = 0, w = 0 } = context.query;
       if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);

@@ -3,6 +3,7 @@ import type { Engine } from "../engine.ts";
 import { generateName } from "../names/generator.ts";
 import type { ContainerStore } from "../state/container-store.ts";
 import { Container } from "./container.ts";
+import { findLinked, renameLinks } from "./links.ts";
 import type { ContainerRecord, ContainerStateRecord } from "./record.ts";
 
 const NAME = /^\/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
@@ -39,7 +40,7 @@ export class Containers {
     return this.byId.size;
   }
 
-  /** By ID, name (with or without slash) or unambiguous prefix of an ID. Throws notFound, Docker's words. */
+  /** By ID, name (with or without slash), a link's `parent/alias`, or unambiguous prefix of an ID. Throws notFound, Docker's words. */
   get(nameOrId: string): Container {
     const found = this.find(nameOrId);
     if (found === null) throw notFound(`No such container: ${nameOrId}`);
@@ -52,6 +53,12 @@ export class Containers {
     if (exact !== undefined) return exact;
     const named = this.byName.get(nameOrId.startsWith("/") ? nameOrId.slice(1) : nameOrId);
     if (named !== undefined) return this.byId.get(named) ?? null;
+    const link = /^\/?([^/]+)\/([^/]+)$/.exec(nameOrId);
+    if (link !== null) {
+      const parent = this.byId.get(this.byName.get(link[1] as string) ?? "");
+      const target = parent === undefined ? null : findLinked(parent, link[2] as string);
+      return target === null ? null : this.find(target);
+    }
     if (!/^[0-9a-f]{1,64}$/.test(nameOrId)) return null;
     let found: Container | null = null;
     for (const [id, container] of this.byId) {
@@ -102,6 +109,7 @@ export class Containers {
   /** Gives a container another name, taken with `reserveName` before. */
   rename(container: Container, name: string): void {
     this.byName.delete(container.name);
+    renameLinks(this.engine, container.name, name);
     container.record.name = name;
     this.byName.set(name, container.id);
     this.reserved.delete(name);

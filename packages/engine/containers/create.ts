@@ -18,6 +18,7 @@ import { newId, shortId } from "../ids.ts";
 import { now, ZERO_TIME } from "../time.ts";
 import { resolveMounts } from "../volumes/resolve.ts";
 import type { Container } from "./container.ts";
+import { takeLinks } from "./links.ts";
 import type { ContainerRecord, ContainerStateRecord } from "./record.ts";
 
 /**
@@ -60,12 +61,7 @@ export async function createContainer(
   }
   normalisePorts(host);
   validateLogConfig(host.LogConfig?.Type ?? "", host.LogConfig?.Config ?? {});
-  for (const link of host.Links ?? []) {
-    const [target = ""] = link.split(":");
-    if (engine.containers.find(target.replace(/^\//, "")) === null) {
-      throw invalidParameter(`could not get container for ${target}: No such container: ${target}`);
-    }
-  }
+  takeLinks(engine, host);
   parseMounts(host, Object.keys(config.Volumes ?? {}));
 
   const id = newId();

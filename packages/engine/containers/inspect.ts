@@ -9,6 +9,7 @@ import type {
 import type { Engine } from "../engine.ts";
 import { mountSource } from "../spec/mounts.ts";
 import type { Container } from "./container.ts";
+import { shownLinks } from "./links.ts";
 import type { ContainerMount } from "./record.ts";
 
 /** Everything about a container, in the shape (every field, Go's zero values included) of GET /containers/{id}/json. */
@@ -52,7 +53,7 @@ export async function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: container.execIds.size === 0 ? null : [...container.execIds],
-    HostConfig: fullHostConfig(host),
+    HostConfig: { ...fullHostConfig(host), Links: shownLinks(container) },
     GraphDriver: {
       Name: engine.storageDriver,
       Data: {
@@ -214,7 +215,6 @@ function fullHostConfig(host: HostConfig): HostConfig {
     GroupAdd: host.GroupAdd ?? null,
     IpcMode: host.IpcMode ?? "",
     Cgroup: host.Cgroup ?? "",
-    Links: host.Links ?? null,
     OomScoreAdj: host.OomScoreAdj ?? 0,
     PidMode: host.PidMode ?? "",
     Privileged: host.Privileged ?? false,

@@ -5,6 +5,7 @@ import type { Filters } from "../filters.ts";
 import { humanDuration } from "../time.ts";
 import type { Container } from "./container.ts";
 import { containerEndpoints, containerPorts, imageSize, mountPoint } from "./inspect.ts";
+import { linkNames } from "./links.ts";
 
 export interface ListOptions {
   all: boolean;
@@ -68,14 +69,16 @@ export async function listContainers(engine: Engine, options: ListOptions): Prom
     since !== null;
 
   const sorted = engine.containers.all().sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
+  const links = linkNames(engine);
   const result: ContainerSummary[] = [];
   for (const container of sorted) {
     if (options.limit > 0 && result.length >= options.limit) break;
     if (!all && !container.running && container.state.status !== "restarting") continue;
-    if (!matches(container, filters, exited, ancestors)) continue;
+    const names = [...(links.get(container.name) ?? []), `/${container.name}`].sort();
+    if (!matches(container, names, filters, exited, ancestors)) continue;
     if (before !== null && container.record.created >= before) continue;
     if (since !== null && container.record.created <= since) continue;
-    const summary = summarise(engine, container);
+    const summary = summarise(engine, container, names);
     if (!networkMatches(filters, summary) || !portsMatch(filters, container, summary)) continue;
     if (options.size) {
       const rw = await engine.storage.layers.containerSize(container.id);
@@ -110,12 +113,19 @@ function ancestorIds(engine: Engine, filters: Filters): Set<string> | null {
   return ids;
 }
 
-function matches(container: Container, filters: Filters, exited: number[], ancestors: Set<string> | null): boolean {
+function matches(
+  container: Container,
+  names: string[],
+  filters: Filters,
+  exited: number[],
+  ancestors: Set<string> | null,
+): boolean {
   const { record, state } = container;
   const health = state.health?.Status ?? "none";
   return (
     (!filters.has("id") || filters.get("id").some((id) => record.id.startsWith(id) || record.id === id)) &&
-    (!filters.has("name") || filters.match("name", record.name) || filters.match("name", `/${record.name}`)) &&
+    (!filters.has("name") ||
+      names.some((name) => filters.match("name", name.slice(1)) || filters.match("name", name))) &&
     filters.exact("status", state.status) &&
     filters.exact("health", health) &&
     filters.labels("label", record.config.Labels) &&
@@ -170,12 +180,12 @@ function portsMatch(filters: Filters, container: Container, summary: ContainerSu
   return true;
 }
 
-function summarise(engine: Engine, container: Container): ContainerSummary {
+function summarise(engine: Engine, container: Container, names: string[]): ContainerSummary {
   const { record, state } = container;
   const host = record.hostConfig;
   return {
     Id: record.id,
-    Names: [`/${record.name}`],
+    Names: names,
     Image: imageName(engine, container),
     ImageID: record.imageId,
     Command: [record.path, ...record.args].map((word) => (/[\s'"]/.test(word) ? `'${word}'` : word)).join(" "),

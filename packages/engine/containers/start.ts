@@ -13,6 +13,7 @@ import { acquireHostMounts, imagePath, releaseHostMounts } from "../volumes/host
 import { volumeReady } from "../volumes/ready.ts";
 import type { Container } from "./container.ts";
 import { watchExit } from "./exit.ts";
+import { linkedEnv } from "./links.ts";
 import { removeLocked } from "./remove.ts";
 import { containerShm } from "./shm.ts";
 import { containerUser } from "./user.ts";
@@ -160,6 +161,7 @@ async function buildRequest(engine: Engine, container: Container, sandbox: Prepa
   const { config, hostConfig: host } = record;
   const sharing = namespaces(engine, container);
   const hostname = config.Hostname || hostName();
+  const links = linkedEnv(engine, container, true);
   const files = writeFiles(engine, container, sandbox, hostname);
   sandbox.onHostsChange?.((hosts) => writeFileSync(files.hosts, hosts));
   for (const mount of record.mounts) await volumeReady(engine, mount);
@@ -185,6 +187,7 @@ async function buildRequest(engine: Engine, container: Container, sandbox: Prepa
     record: { ...record, mounts },
     engine: engine.config,
     hostname,
+    links,
     user: await containerUser(engine, container),
     files,
     shm: containerShm.acquire(container),

@@ -13,6 +13,7 @@ import {
 import { capabilitySet } from "../config/capabilities.ts";
 import { parseDetachKeys } from "../containers/attach.ts";
 import type { Container } from "../containers/container.ts";
+import { linkedEnv } from "../containers/links.ts";
 import { userDatabase } from "../containers/user.ts";
 import type { Engine } from "../engine.ts";
 import { newId } from "../ids.ts";
@@ -82,7 +83,12 @@ async function execProcess(engine: Engine, exec: Exec): Promise<OciProcess> {
     set,
     engine.config,
   );
-  const base = containerEnv({ ...record.config, Tty: config.Tty === true }, record.config.Hostname ?? "", home);
+  const base = containerEnv(
+    { ...record.config, Tty: config.Tty === true },
+    record.config.Hostname ?? "",
+    home,
+    linkedEnv(engine, container, false),
+  );
   const limits = rlimits(host, engine.config);
   if (config.WorkingDir && !config.WorkingDir.startsWith("/")) {
     throw invalidParameter("OCI runtime exec failed: exec failed: Cwd must be an absolute path");

@@ -21,6 +21,8 @@ export interface SpecInputs {
   record: ContainerRecord;
   engine: EngineConfig;
   hostname: string;
+  /** Environment variables about linked containers. */
+  links: string[];
   user: OciUser & { home: string };
   files: NetworkFiles;
   shm: string | null;
@@ -64,6 +66,7 @@ export function containerSpec(inputs: SpecInputs): RuntimeSpec {
       user,
       home,
       hostname: inputs.hostname,
+      links: inputs.links,
       capabilities,
       noNewPrivileges,
       rlimits: rlimits(host, engine),

@@ -7,11 +7,11 @@ export function capabilities(set: string[], uid: number): LinuxCapabilities {
   return uid === 0 ? { bounding: set, effective: set, permitted: set } : { bounding: set };
 }
 
-/** Environment of the first process: Docker's own, then the container's, the later one of two winning. */
-export function containerEnv(config: ContainerConfig, hostname: string, home: string): string[] {
+/** Environment of the first process: Docker's own, then of its links, then the container's, the later one of two winning. */
+export function containerEnv(config: ContainerConfig, hostname: string, home: string, links: string[] = []): string[] {
   const base = [DEFAULT_PATH, `HOSTNAME=${hostname}`];
   if (config.Tty === true) base.push("TERM=xterm");
-  const env = mergeEnv(base, config.Env ?? []);
+  const env = mergeEnv([...base, ...links], config.Env ?? []);
   if (!env.some((entry) => entry.startsWith("HOME="))) env.push(`HOME=${home}`);
   return env;
 }
@@ -40,6 +40,8 @@ export interface ProcessInputs {
   user: OciUser;
   home: string;
   hostname: string;
+  /** Variables about linked containers. */
+  links: string[];
   capabilities: string[];
   noNewPrivileges: boolean;
   rlimits: OciRlimit[];
@@ -50,7 +52,7 @@ export function containerProcess(inputs: ProcessInputs): OciProcess {
   const process: OciProcess = {
     terminal: config.Tty === true,
     cwd: config.WorkingDir || "/",
-    env: containerEnv(config, inputs.hostname, inputs.home),
+    env: containerEnv(config, inputs.hostname, inputs.home, inputs.links),
     args: inputs.args,
     user: inputs.user,
     capabilities: capabilities(inputs.capabilities, inputs.user.uid),
