@@ -56,7 +56,7 @@ export async function startLocked(engine: Engine, container: Container, options:
     const request = await buildRequest(engine, container, sandbox);
     task = await engine.runtime(container.record.runtime).create(request);
     await attachEarly(container, task);
-    if (ownsNetwork(container)) await engine.network.plumb(container.id, task.pid);
+    if (ownsNetwork(container)) await plumb(engine, container, task);
     // Taken before it runs: whoever asks for the log since then is to see its first line.
     begun = now();
     await task.start();
@@ -277,4 +277,14 @@ function translate(error: unknown): { exitCode: number; error: GantryError } {
 export function ensureExecRoot(engine: Engine): void {
   for (const dir of ["containers", "shm"])
     mkdirSync(`${engine.config.execRoot}/${dir}`, { recursive: true, mode: 0o711 });
+}
+
+/** Makes the container's interfaces. Where its init has died meanwhile, the reason is what it says of itself. */
+async function plumb(engine: Engine, container: Container, task: Task): Promise<void> {
+  try {
+    await engine.network.plumb(container.id, task.pid);
+  } catch (error) {
+    if ((await task.status()) === "stopped") await task.start();
+    throw error;
+  }
 }

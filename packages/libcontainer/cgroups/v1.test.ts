@@ -193,7 +193,11 @@ describe.skipIf(!onV1)("v1 on the kernel", () => {
     const path = fresh();
     cgroups.prepare(path, { pids: { limit: 20 }, memory: { limit: 64 << 20 } });
     const child = inside(path, "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; sleep 60 & wait");
-    await eventually(() => cgroups.stats(path).pids.current === 2);
+    // memory.stat is brought up to date by the kernel some time later.
+    await eventually(() => {
+      const { pids, memory } = cgroups.stats(path);
+      return pids.current === 2 && (memory.stats.rss ?? 0) > 0;
+    });
     const stats = cgroups.stats(path);
     expect(stats.cpu.usageNs).toBeGreaterThan(1_000_000);
     expect(stats.cpu.userNs + stats.cpu.systemNs).toBeGreaterThan(0);

@@ -152,8 +152,8 @@ export class CgroupsV1 implements CgroupManager {
     // (one in some twenty containers that were just started, 6.18) it stays so for good, until thawed once.
     let attempts = 0;
     const attempt = () => {
-      if (++attempts % 6 === 0) writeValue(file, "THAWED");
-      writeValue(file, "FROZEN");
+      // Thawed until the next attempt: a process must get to run to come out of where it cannot be stopped.
+      writeValue(file, ++attempts % 6 === 0 ? "THAWED" : "FROZEN");
       return readText(file).trim() === "FROZEN";
     };
     if (await until(attempt, FREEZE_LIMIT)) return;
