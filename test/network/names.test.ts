@@ -48,6 +48,23 @@ describe.skipIf(!canRunContainers)("names of containers", () => {
   });
   afterAll(() => engine?.close());
 
+  test("a disconnect, forced or not, of what is not connected fails", async () => {
+    await engine.docker("run", "-d", "--name", "lone", "busybox", "sleep", "1000");
+    await engine.docker("create", "--name", "unstarted", "busybox", "true");
+    const { Id } = (await engine.api("GET", "/containers/lone/json")).body;
+    const disconnect = (Container: string, Force: boolean) =>
+      engine.api("POST", "/networks/front/disconnect", { Container, Force });
+    for (const force of [true, false]) {
+      const { status, body } = await disconnect("lone", force);
+      expect([status, body.message]).toEqual([500, `container ${Id} is not connected to network front`]);
+    }
+    expect((await disconnect("unstarted", true)).body.message).toEndWith("is not connected to the network front");
+    const gone = await disconnect("nosuch", true);
+    expect([gone.status, gone.body.message]).toEqual([404, "endpoint nosuch not found"]);
+    expect((await disconnect("nosuch", false)).body.message).toBe("No such container: nosuch");
+    await engine.docker("rm", "-f", "lone", "unstarted");
+  });
+
   test("a container is found by name, ID, alias and name.network, by those on its network only", async () => {
     const address = async (name: string, network: string) =>
       (await engine.docker("inspect", "-f", `{{.NetworkSettings.Networks.${network}.IPAddress}}`, name)).stdout.trim();

@@ -1,11 +1,11 @@
 import {
   type EndpointSettings,
-  forbidden,
   invalidParameter,
   messageOf,
   type NetworkCreateRequest,
   type NetworkInspect,
   notFound,
+  systemError,
 } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../filters.ts";
@@ -78,20 +78,28 @@ export async function disconnectNetwork(
   const container = engine.containers.find(containerName);
   if (container === null) {
     if (!force) throw notFound(`No such container: ${containerName}`);
-    await engine.network.disconnect(containerName, network.Id, true);
+    // What a container that is gone left behind goes by its name.
+    const left = Object.entries(network.Containers ?? {}).find(
+      ([id, { Name }]) => id === containerName || Name === containerName,
+    );
+    if (left === undefined) throw notFound(`endpoint ${containerName} not found`);
+    await engine.network.disconnect(left[0], network.Id, true);
     return;
   }
   const mode = container.record.hostConfig.NetworkMode ?? "";
   if (mode === "host" && network.Name === "host") {
-    throw forbidden(
-      "container cannot be disconnected from host network - container must be created in host network mode",
+    throw invalidParameter(
+      "cannot disconnect container from host network - container was created in host network mode",
     );
   }
   await container.lock.run(async () => {
     const key = Object.keys(container.record.endpoints).find(
       (name) => name === network.Name || network.Id.startsWith(name),
     );
-    if (key === undefined) throw forbidden(`container ${container.id} is not connected to network ${network.Name}`);
+    if (key === undefined) {
+      const what = container.running ? "network" : "the network";
+      throw systemError(`container ${container.id} is not connected to ${what} ${network.Name}`);
+    }
     if (container.running) await engine.network.disconnect(container.id, network.Id, force);
     const endpoints = { ...container.record.endpoints };
     delete endpoints[key];
