@@ -168,6 +168,24 @@ describe.skipIf(!canRunContainers)("gantry", () => {
     expect((await gantry(["image", "inspect", "-f", "{{.Id}}", "made:v1"])).out).toBe(before.out);
   }, 60_000);
 
+  test("load of what is no archive: the answer is a stream with the error, which the commands print", async () => {
+    const answer = await fetch("http://d/v1.51/images/load?quiet=1", {
+      method: "POST",
+      body: "no archive",
+      unix: engine.socket,
+    } as RequestInit);
+    expect(answer.status).toBe(200);
+    const { error, errorDetail } = (await answer.json()) as { error: string; errorDetail: { message: string } };
+    expect(error).not.toBe("");
+    expect(errorDetail.message).toBe(error);
+    const ours = await gantry(["load"], "no archive");
+    expect([ours.code, ours.out]).toEqual([1, ""]);
+    expect(ours.err).toContain(error);
+    const theirs = await engine.dockerWith("no archive", "load");
+    expect([theirs.code, theirs.stdout]).toEqual([1, ""]);
+    expect(theirs.stderr).toContain(error);
+  });
+
   test("build from a folder, with a .dockerignore", async () => {
     const context = mkdtempSync(join(dir, "context-"));
     writeFileSync(

@@ -49,7 +49,11 @@ export function imageRoutes(images: Images): Route[] {
       const source = context.exchange.body.stream();
       const { quiet } = context.query;
       const platform = onePlatform(context.query.platform);
-      return progressStream(context, (emit) => images.load({ source, quiet, platform, signal: context.signal }, emit));
+      return progressStream(
+        context,
+        (emit) => images.load({ source, quiet, platform, signal: context.signal }, emit),
+        true,
+      );
     }),
     route("GET", "/images/get", { query: query({ names: texts, platform: texts }) }, (context) => {
       // Older clients send several names in one value.

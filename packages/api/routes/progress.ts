@@ -3,11 +3,13 @@ import type { Context, ResponseStream } from "../http/index.ts";
 
 /**
  * A progress stream as Docker's clients read it: JSON objects on lines of their own. It begins with the first message,
- * so that a failure before it still becomes a status code; a later one becomes the stream's last message.
+ * so that a failure before it still becomes a status code; a later one becomes the stream's last message. With `always`
+ * every failure does.
  */
 export async function progressStream(
   context: Pick<Context, "stream">,
   work: (emit: (message: ProgressMessage) => void) => Promise<void>,
+  always = false,
 ): Promise<void> {
   let stream: ResponseStream | undefined;
   const emit = (message: ProgressMessage) => {
@@ -18,9 +20,9 @@ export async function progressStream(
     await work(emit);
     stream ??= context.stream();
   } catch (error) {
-    if (!stream) throw error;
+    if (!stream && !always) throw error;
     const message = messageOf(error);
     emit({ errorDetail: { message }, error: message });
   }
-  stream.end();
+  stream?.end();
 }
