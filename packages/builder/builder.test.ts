@@ -595,6 +595,20 @@ describe.skipIf(!f)("cache", () => {
     const changed = await fixture.build(dockerfile, { f: "other" }, { cacheFrom: ["cachesource"] });
     expect(changed.text).not.toContain("Using cache");
   });
+  test("with --cache-from nothing else is a cache", async () => {
+    const dockerfile = "FROM busybox\nENV ONLY=1\nRUN echo only > /only\nLABEL a=b\nRUN echo more > /more";
+    const first = await fixture.build(dockerfile, {}, { tags: ["onlysource"] });
+    const other = await fixture.build(`${dockerfile}\nRUN echo third > /third`, {});
+    const again = await fixture.build(dockerfile, {}, { cacheFrom: ["onlysource"] });
+    expect(again.text.match(/Using cache/g)!.length).toBe(4);
+    expect(again.id).toBe(first.id);
+    const beyond = await fixture.build(`${dockerfile}\nRUN echo third > /third`, {}, { cacheFrom: ["onlysource"] });
+    expect(beyond.text.match(/Using cache/g)!.length).toBe(4);
+    expect(beyond.id).not.toBe(other.id);
+    const none = await fixture.build(dockerfile, {}, { cacheFrom: ["nosuch:image"] });
+    expect(none.error).toBeNull();
+    expect(none.text).not.toContain("Using cache");
+  });
   test("layers outlive their images until they are pruned", async () => {
     const { id } = await fixture.build("FROM busybox\nRUN echo $RANDOM > /outlives");
     const diffId = fixture.config(id!).rootfs.diff_ids.at(-1)!;

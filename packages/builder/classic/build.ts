@@ -101,7 +101,7 @@ class ClassicBuild {
       context: context.tree,
       settings: request.run,
       noCache: request.noCache,
-      foreign: this.history.isEmpty ? null : (vertex, hash) => this.history.find(this.solver, vertex, hash),
+      foreign: this.history.asked ? (vertex, hash) => this.history.find(this.solver, vertex, hash) : null,
       signal,
       onFailure: (vertex, error) => this.fail(vertex, error),
     });
@@ -281,7 +281,10 @@ class ClassicBuild {
     const key = new Bun.CryptoHasher("sha256")
       .update(JSON.stringify([before.id, createdBy, step.author, step.config]))
       .digest("hex");
-    let created = this.request.noCache ? null : cache.findConfig(key);
+    let created: string | null = null;
+    if (!this.request.noCache) {
+      created = this.history.asked ? this.history.findConfig(before, createdBy) : cache.findConfig(key);
+    }
     if (created !== null) await this.printer.usingCache();
     else {
       created = timestamp();

@@ -1,19 +1,24 @@
+import type { Digest } from "@gantry/spec";
 import type { Storage, StoredImage } from "@gantry/storage";
 import type { PlannedStage, Step } from "../plan/step.ts";
 import type { Vertex } from "../plan/vertex.ts";
 import type { CachedResult } from "../solver/cache.ts";
 import type { Solver } from "../solver/solver.ts";
+import type { StageImage } from "./image-config.ts";
 
 /**
  * `--cache-from`: images whose history tells how they were made. A step is taken from one whose layers begin with ours
  * and whose history says the same for every step up to and with this one; for COPY and ADD that includes the content's
- * checksum.
+ * checksum. Where any are named, nothing else is a cache.
  */
 export class HistoryCache {
   private readonly places = new Map<Vertex, { stage: PlannedStage; index: number }>();
   private readonly candidates: StoredImage[];
+  /** Whether any image was named, here or not. */
+  readonly asked: boolean;
 
   constructor(storage: Storage, references: string[]) {
+    this.asked = references.length > 0;
     this.candidates = references.flatMap((reference) => {
       try {
         return [storage.images.resolve(reference)];
@@ -22,10 +27,6 @@ export class HistoryCache {
         return [];
       }
     });
-  }
-
-  get isEmpty(): boolean {
-    return this.candidates.length === 0;
   }
 
   /** Makes a stage's steps known. */
@@ -43,6 +44,18 @@ export class HistoryCache {
     const before = await this.historyOf(solver, stage, index);
     const layers = (await solver.files(vertex.inputs[0]!)).layers;
     const wanted = step.createdBy(contentHash);
+    return this.match(before, layers, wanted);
+  }
+
+  /** When a step that changes no files was done; null where no image tells. */
+  findConfig(before: StageImage, createdBy: string): string | null {
+    const texts = before.history.map((entry) => entry.created_by ?? "");
+    const found = this.match(texts, before.layers, createdBy);
+    return found?.diffId === null ? found.created : null;
+  }
+
+  /** The step after those of `before`, which came to `layers`. */
+  private match(before: string[], layers: Digest[], wanted: string): CachedResult | null {
     for (const { config } of this.candidates) {
       const history = config.history ?? [];
       const entry = history[before.length];

@@ -45,7 +45,7 @@ export interface TreeResult {
   tree: TemporaryTree;
 }
 
-/** A cache outside of the cache: what images named by `--cache-from` know. */
+/** A cache instead of the cache: what images named by `--cache-from` know. */
 export type ForeignCache = (vertex: Vertex, contentHash: string) => Promise<CachedResult | null>;
 
 export interface SolverOptions {
@@ -59,6 +59,7 @@ export interface SolverOptions {
   context: TemporaryTree | null;
   settings: RunSettings;
   noCache: boolean;
+  /** Where it is given nothing else is looked up. */
   foreign: ForeignCache | null;
   signal: AbortSignal;
   /** A vertex failed by itself, not because of an input. */
@@ -214,7 +215,7 @@ export class Solver {
   }
 
   private async copy(vertex: Vertex, op: CopyOp): Promise<FilesResult> {
-    const { storage, cache, noCache } = this.options;
+    const { storage, cache, noCache, foreign } = this.options;
     const inputs = await Promise.all(vertex.inputs.map((input) => this.solve(input)));
     const layers = asFiles(inputs[0]!).layers;
     const below = op.link ? [] : layers;
@@ -222,7 +223,7 @@ export class Solver {
     const keyWith = (content: string) => keyOf("copy", keyed, content, below);
     // Layers never change: what was once found out of a copy from them need not be looked at again.
     const remembered = this.layersKey(op, inputs);
-    const content = remembered === null || noCache ? null : cache.findSum(remembered);
+    const content = remembered === null || noCache || foreign ? null : cache.findSum(remembered);
     const found = content === null ? null : cache.find(keyWith(content));
     if (found) return this.result(layers, found, true, JSON.parse(content!)[0]);
 
@@ -301,17 +302,19 @@ export class Solver {
   ): Promise<FilesResult> {
     const { cache, noCache, foreign } = this.options;
     const about = { description: vertex.description, parent: layers.at(-1) ?? "" };
-    if (!noCache) {
+    if (!noCache && !foreign) {
       const found = cache.find(key);
       if (found) return this.result(layers, found, true, contentHash);
-      const imported = await foreign?.(vertex, contentHash);
+    }
+    if (!noCache && foreign) {
+      const imported = await foreign(vertex, contentHash);
       if (imported) {
         cache.store(key, imported, about);
         return this.result(layers, imported, true, contentHash);
       }
     }
     // No waiting between the last look and the entry: else two builds would both find nothing, and both begin.
-    for (let other = cache.underway.get(key); other && !noCache; other = cache.underway.get(key)) {
+    for (let other = cache.underway.get(key); other && !noCache && !foreign; other = cache.underway.get(key)) {
       const done = await this.outcomeOf(other);
       if (done) return this.result(layers, done, true, contentHash);
     }
