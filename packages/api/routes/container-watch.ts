@@ -19,7 +19,8 @@ export function containerWatchRoutes(engine: Engine): Route[] {
       { query: Type.Object({ stream: flag, "one-shot": flag }) },
       async (context) => {
         const container = get(context);
-        const { stream: streaming = true, "one-shot": oneShot = false } = context.query;
+        const { stream: streaming = true } = context.query;
+        const oneShot = context.query["one-shot"] === true && context.api >= 41;
         const { signal } = context;
         const pause = () =>
           new Promise<void>((resolve) => {

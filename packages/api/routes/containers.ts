@@ -18,6 +18,7 @@ import {
 import { ContainerCreateRequest, conflict, GantryError, invalidParameter } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
+import { summaryFor } from "./containers-versions.ts";
 
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
@@ -58,7 +59,7 @@ export function containerRoutes(engine: Engine): Route[] {
           size: size === true,
           filters: Filters.parse(filters),
         });
-        context.json(list);
+        context.json(list.map((summary) => summaryFor(summary, context.api)));
       },
     ),
     route("GET", "/containers/{name:.*}/json", { query: Type.Object({ size: flag }) }, async (context) => {

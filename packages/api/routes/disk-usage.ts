@@ -2,6 +2,8 @@ import { Filters, listContainers, volumeUsage } from "@gantry/engine";
 import { type DiskUsage, invalidParameter } from "@gantry/spec";
 import type { ApiParts } from "../server.ts";
 import { toBuildCache } from "./build.ts";
+import { summaryFor } from "./containers-versions.ts";
+import { listEntryFor } from "./images-versions.ts";
 
 const TYPES = ["container", "image", "volume", "build-cache"];
 
@@ -10,8 +12,10 @@ export async function diskUsage(
   { engine, images, builder }: ApiParts,
   options: { types: string[]; api: number; verbose: boolean },
 ): Promise<DiskUsage> {
-  for (const type of options.types) if (!TYPES.includes(type)) throw invalidParameter(`unknown object type: ${type}`);
-  const wants = (type: string) => options.types.length === 0 || options.types.includes(type);
+  for (const type of options.api < 42 ? [] : options.types)
+    if (!TYPES.includes(type)) throw invalidParameter(`unknown object type: ${type}`);
+  // Older versions know no types: all is told.
+  const wants = (type: string) => options.api < 42 || options.types.length === 0 || options.types.includes(type);
   const [image, containers, volumes] = await Promise.all([
     wants("image") ? images.usage(new Filters()) : null,
     wants("container") ? listContainers(engine, { all: true, limit: 0, size: true, filters: new Filters() }) : null,
@@ -21,8 +25,8 @@ export async function diskUsage(
   const result: DiskUsage = {};
   // The lists stay beside the sums: clients that know only them ask for the newest version, too.
   result.LayersSize = image?.LayersSize ?? 0;
-  result.Images = image?.Images ?? null;
-  result.Containers = containers;
+  result.Images = image?.Images.map((one) => listEntryFor(one, options.api)) ?? null;
+  result.Containers = containers?.map((one) => summaryFor(one, options.api)) ?? null;
   result.Volumes = volumes;
   result.BuildCache = cache?.map(toBuildCache) ?? null;
   if (options.api < 52) return result;

@@ -4,11 +4,8 @@ import type { ImageInspect, ImageSummary } from "@gantry/spec";
 export function listEntryFor(image: ImageSummary, api: number): ImageSummary {
   if (api >= 44) return image;
   const old: ImageSummary = { ...image, VirtualSize: image.Size };
-  if (api < 43 && image.RepoTags.length === 0 && image.RepoDigests.length === 0) {
-    old.RepoTags = ["<none>:<none>"];
-    old.RepoDigests = ["<none>@<none>"];
-  }
-  return old;
+  if (api >= 43 || image.RepoDigests.length > 0 || image.RepoTags.length > 0) return old;
+  return { ...old, RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] };
 }
 
 /** Fields of a container's configuration that images' configurations once had too (up to API 1.49). */

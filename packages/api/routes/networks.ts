@@ -18,8 +18,9 @@ const text = Type.Optional(Type.String());
 export function networkRoutes(engine: Engine): Route[] {
   const list = (filters: string | undefined, api: number) =>
     listNetworks(engine, Filters.parse(filters)).map((network) => {
-      const { Containers: _, Services: _s, Status: _t, ...summary } = network;
-      return api >= 52 ? summary : { ...summary, Containers: {} };
+      const { Containers, Services: _s, Status: _t, ...summary } = network;
+      if (api >= 52) return summary;
+      return { ...summary, Containers: api >= 28 ? {} : Containers };
     });
   return [
     route("GET", "/networks", { query: Type.Object({ filters: text }) }, (context) => {

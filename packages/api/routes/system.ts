@@ -6,6 +6,7 @@ import type { ApiParts } from "../server.ts";
 import { VERSION } from "../version.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { systemInfo } from "./info.ts";
+import { infoFor } from "./info-versions.ts";
 
 const ARCH = arch() === "arm64" ? "arm64" : "amd64";
 
@@ -47,7 +48,7 @@ export function systemRoutes(parts: ApiParts): Route[] {
       };
       context.json(version);
     }),
-    route("GET", "/info", {}, async (context) => context.json(await systemInfo(parts))),
+    route("GET", "/info", {}, async (context) => context.json(infoFor(await systemInfo(parts), context.api))),
     route(
       "GET",
       "/system/df",

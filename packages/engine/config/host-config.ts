@@ -56,7 +56,7 @@ export function defaultHostConfig(host: HostConfig, engine: EngineConfig, cgroup
   // Docker takes --memory alone to mean as much swap again.
   if ((host.Memory ?? 0) > 0 && (host.MemorySwap ?? 0) === 0) host.MemorySwap = (host.Memory as number) * 2;
   if (host.MemorySwappiness === -1) host.MemorySwappiness = null;
-  if (host.OomKillDisable === undefined) host.OomKillDisable = null;
+  host.OomKillDisable ??= cgroupV2 ? null : false;
   if (host.PidsLimit !== null && host.PidsLimit !== undefined && host.PidsLimit <= 0) host.PidsLimit = null;
 }
 

@@ -7,6 +7,7 @@ import type {
   PortMap,
 } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
+import { shortId } from "../ids.ts";
 import { mountSource } from "../spec/mounts.ts";
 import type { Container } from "./container.ts";
 import { shownLinks } from "./links.ts";
@@ -132,8 +133,18 @@ export function containerPorts(engine: Engine, container: Container): PortMap {
   return container.running ? engine.network.ports(container.id) : {};
 }
 
+/** Up to API 1.44 the container's short ID and host name are among the aliases on user-defined networks. */
+function addShortId(container: Container, networks: Record<string, EndpointSettings>): void {
+  const { id, config } = container.record;
+  for (const [name, endpoint] of Object.entries(networks)) {
+    if (["bridge", "host", "none", "default"].includes(name)) continue;
+    endpoint.Aliases = [...new Set([...(endpoint.Aliases ?? []), shortId(id), config.Hostname ?? ""])].filter(Boolean);
+  }
+}
+
 function networkSettings(engine: Engine, container: Container, api: number): ContainerInspect["NetworkSettings"] {
   const networks = containerEndpoints(engine, container);
+  if (api < 45) addShortId(container, networks);
   const running = container.running;
   const bridge = networks["bridge"] ?? {};
   const base = {
@@ -198,7 +209,7 @@ function fullHostConfig(host: HostConfig): HostConfig {
     ContainerIDFile: host.ContainerIDFile ?? "",
     LogConfig: { Type: host.LogConfig?.Type ?? "", Config: host.LogConfig?.Config ?? {} },
     NetworkMode: host.NetworkMode ?? "",
-    PortBindings: host.PortBindings ?? {},
+    PortBindings: host.PortBindings ?? null,
     RestartPolicy: host.RestartPolicy ?? { Name: "no", MaximumRetryCount: 0 },
     AutoRemove: host.AutoRemove ?? false,
     VolumeDriver: host.VolumeDriver ?? "",
@@ -208,9 +219,9 @@ function fullHostConfig(host: HostConfig): HostConfig {
     CapAdd: host.CapAdd ?? null,
     CapDrop: host.CapDrop ?? null,
     CgroupnsMode: host.CgroupnsMode ?? "",
-    Dns: host.Dns ?? [],
-    DnsOptions: host.DnsOptions ?? [],
-    DnsSearch: host.DnsSearch ?? [],
+    Dns: host.Dns ?? null,
+    DnsOptions: host.DnsOptions ?? null,
+    DnsSearch: host.DnsSearch ?? null,
     ExtraHosts: host.ExtraHosts ?? null,
     GroupAdd: host.GroupAdd ?? null,
     IpcMode: host.IpcMode ?? "",
@@ -234,18 +245,18 @@ function fullHostConfig(host: HostConfig): HostConfig {
     NanoCpus: host.NanoCpus ?? 0,
     CgroupParent: host.CgroupParent ?? "",
     BlkioWeight: host.BlkioWeight ?? 0,
-    BlkioWeightDevice: host.BlkioWeightDevice ?? [],
-    BlkioDeviceReadBps: host.BlkioDeviceReadBps ?? [],
-    BlkioDeviceWriteBps: host.BlkioDeviceWriteBps ?? [],
-    BlkioDeviceReadIOps: host.BlkioDeviceReadIOps ?? [],
-    BlkioDeviceWriteIOps: host.BlkioDeviceWriteIOps ?? [],
+    BlkioWeightDevice: host.BlkioWeightDevice ?? null,
+    BlkioDeviceReadBps: host.BlkioDeviceReadBps ?? null,
+    BlkioDeviceWriteBps: host.BlkioDeviceWriteBps ?? null,
+    BlkioDeviceReadIOps: host.BlkioDeviceReadIOps ?? null,
+    BlkioDeviceWriteIOps: host.BlkioDeviceWriteIOps ?? null,
     CpuPeriod: host.CpuPeriod ?? 0,
     CpuQuota: host.CpuQuota ?? 0,
     CpuRealtimePeriod: host.CpuRealtimePeriod ?? 0,
     CpuRealtimeRuntime: host.CpuRealtimeRuntime ?? 0,
     CpusetCpus: host.CpusetCpus ?? "",
     CpusetMems: host.CpusetMems ?? "",
-    Devices: host.Devices ?? [],
+    Devices: host.Devices ?? null,
     DeviceCgroupRules: host.DeviceCgroupRules ?? null,
     DeviceRequests: host.DeviceRequests ?? null,
     MemoryReservation: host.MemoryReservation ?? 0,
@@ -253,7 +264,7 @@ function fullHostConfig(host: HostConfig): HostConfig {
     MemorySwappiness: host.MemorySwappiness ?? null,
     OomKillDisable: host.OomKillDisable ?? null,
     PidsLimit: host.PidsLimit ?? null,
-    Ulimits: host.Ulimits ?? [],
+    Ulimits: host.Ulimits ?? null,
     CpuCount: 0,
     CpuPercent: 0,
     IOMaximumIOps: 0,
