@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
 import { busyboxTar } from "../scripts/busybox.ts";
+import { sweepBridge } from "../scripts/sweep.ts";
 
 const peer = process.env.GANTRY_PEER_DOCKER;
 if (!peer) {
@@ -22,7 +23,6 @@ interface Figure {
   /** Shell commands: the same for both engines but for the socket, or one each. */
   docker: string;
   gantry?: string;
-  prepare?: { docker: string; gantry: string };
   cleanup?: { docker: string; gantry: string };
   runs: number;
   budget: string;
@@ -96,7 +96,10 @@ async function main(): Promise<void> {
     for (const figure of figures) {
       if (only.length > 0 && !only.some((name) => figure.name.startsWith(name))) continue;
       const theirs = await median(figure.docker, figure.runs, figure.cleanup?.docker);
+      // Both publish the same ports of this host.
+      if (figure.cleanup) await $`sh -c ${figure.cleanup.docker}`.quiet().nothrow();
       const ours = await median(figure.gantry ?? figure.docker, figure.runs, figure.cleanup?.gantry);
+      if (figure.cleanup) await $`sh -c ${figure.cleanup.gantry}`.quiet().nothrow();
       const ratio = `1/${(theirs / ours).toFixed(1)}`;
       console.log(`| ${figure.name} | ${theirs.toFixed(1)} | ${ours.toFixed(1)} | ${ratio} | ${figure.budget} |`);
     }
@@ -108,6 +111,7 @@ async function main(): Promise<void> {
     }
     daemon.kill("SIGTERM");
     await daemon.exited;
+    sweepBridge("gantry-bench");
   }
 }
 

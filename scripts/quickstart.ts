@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { busyboxTar } from "./busybox.ts";
+import { sweepBridge } from "./sweep.ts";
 
 if (process.getuid?.() !== 0) {
   console.error("quickstart: run as root (containers need namespaces, mounts and a bridge)");
@@ -78,6 +79,7 @@ async function main(): Promise<void> {
     Bun.spawnSync([gantry, "rm", "-f", "hello"], { env });
     daemon.kill("SIGTERM");
     await daemon.exited;
+    sweepBridge("gantry-quick");
   }
 }
 
