@@ -33,6 +33,8 @@ describe.skipIf(!canRunContainers)("legacy links on the default bridge", () => {
   test("inspect and list tell them; a rename is followed; the link's name stands for the container", async () => {
     expect((await inspect("web")).HostConfig.Links).toEqual(["/db:/web/store", "/db:/web/db"]);
     expect((await inspect("web/store")).Name).toBe("/db");
+    expect((await engine.docker("exec", "web/store", "echo", "in")).stdout).toBe("in\n");
+    expect((await engine.docker("logs", "web/store")).code).toBe(0);
     const listed = async (filter: string) =>
       (await engine.docker("ps", "--filter", filter, "--format", "{{.Names}}")).stdout;
     expect((await engine.docker("ps", "--no-trunc", "--filter", "name=^/db$", "--format", "{{.Names}}")).stdout).toBe(

@@ -12,12 +12,12 @@ const query = Type.Object({ detachKeys: text, logs: flag, stream: flag, stdin: f
 /** POST /containers/{id}/attach: a container's stdio over the hijacked connection; and the same over a WebSocket. */
 export function attachRoutes(engine: Engine): Route[] {
   return [
-    route("POST", "/containers/{name}/attach", { query }, async (context) => {
+    route("POST", "/containers/{name:.*}/attach", { query }, async (context) => {
       const container = engine.containers.get(context.params["name"] as string);
       const tty = container.record.config.Tty === true;
       await attach(container, context, tty, () => context.hijack(streamType(tty, context.api)));
     }),
-    route("GET", "/containers/{name}/attach/ws", { query }, async (context) => {
+    route("GET", "/containers/{name:.*}/attach/ws", { query }, async (context) => {
       const container = engine.containers.get(context.params["name"] as string);
       await attach(container, context, container.record.config.Tty === true, () =>
         WebSocketStream.accept(context.exchange),

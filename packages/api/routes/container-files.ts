@@ -26,18 +26,18 @@ export function containerFileRoutes(engine: Engine, images: Images): Route[] {
     return path;
   };
   return [
-    route("HEAD", "/containers/{name}/archive", { query: Type.Object({ path: text }) }, async (context) => {
+    route("HEAD", "/containers/{name:.*}/archive", { query: Type.Object({ path: text }) }, async (context) => {
       const stat = await statContainerPath(engine, get(context), required(context.query.path));
       context.send(200, statHeader(stat), null);
     }),
-    route("GET", "/containers/{name}/archive", { query: Type.Object({ path: text }) }, async (context) => {
+    route("GET", "/containers/{name:.*}/archive", { query: Type.Object({ path: text }) }, async (context) => {
       const { stat, tar } = await copyFromContainer(engine, get(context), required(context.query.path));
       const stream = context.stream({ "Content-Type": "application/x-tar", ...statHeader(stat) });
       await stream.pipe(tar as unknown as AsyncIterable<Uint8Array>);
     }),
     route(
       "PUT",
-      "/containers/{name}/archive",
+      "/containers/{name:.*}/archive",
       { query: Type.Object({ path: text, noOverwriteDirNonDir: flag, copyUIDGID: flag }) },
       async (context) => {
         const { path, noOverwriteDirNonDir, copyUIDGID } = context.query;
@@ -49,11 +49,11 @@ export function containerFileRoutes(engine: Engine, images: Images): Route[] {
         context.empty(200);
       },
     ),
-    route("GET", "/containers/{name}/changes", {}, async (context) => {
+    route("GET", "/containers/{name:.*}/changes", {}, async (context) => {
       const changes = await engine.storage.layers.changes(get(context).id);
       context.json(changes.length === 0 ? null : changes.map(({ path, kind }) => ({ Path: path, Kind: kind })));
     }),
-    route("GET", "/containers/{name}/export", {}, async (context) => {
+    route("GET", "/containers/{name:.*}/export", {}, async (context) => {
       const tar = await exportContainer(engine, get(context));
       await context
         .stream({ "Content-Type": "application/octet-stream" })

@@ -10,12 +10,12 @@ const text = Type.Optional(Type.String());
 export function containerWatchRoutes(engine: Engine): Route[] {
   const get = (context: { params: Record<string, string> }) => engine.containers.get(context.params["name"] as string);
   return [
-    route("GET", "/containers/{name}/top", { query: Type.Object({ ps_args: text }) }, async (context) => {
+    route("GET", "/containers/{name:.*}/top", { query: Type.Object({ ps_args: text }) }, async (context) => {
       context.json(await topContainer(get(context), context.query.ps_args ?? ""));
     }),
     route(
       "GET",
-      "/containers/{name}/stats",
+      "/containers/{name:.*}/stats",
       { query: Type.Object({ stream: flag, "one-shot": flag }) },
       async (context) => {
         const container = get(context);
@@ -53,7 +53,7 @@ export function containerWatchRoutes(engine: Engine): Route[] {
         stream.end();
       },
     ),
-    route("POST", "/containers/{name}/update", { body: UpdateConfig, bodyName: "UpdateConfig" }, async (context) => {
+    route("POST", "/containers/{name:.*}/update", { body: UpdateConfig, bodyName: "UpdateConfig" }, async (context) => {
       const warnings = await updateContainer(engine, get(context), context.body);
       context.json({ Warnings: warnings.length === 0 ? null : warnings });
     }),

@@ -11,10 +11,15 @@ const number = Type.Optional(Type.Integer());
 /** Processes in running containers: create, start (attached or not), inspect, resize. */
 export function execRoutes(engine: Engine): Route[] {
   return [
-    route("POST", "/containers/{name}/exec", { body: ExecConfig, bodyName: "ExecCreateRequest" }, async (context) => {
-      const container = engine.containers.get(context.params["name"] as string);
-      context.json({ Id: await createExec(engine, container, context.body) }, 201);
-    }),
+    route(
+      "POST",
+      "/containers/{name:.*}/exec",
+      { body: ExecConfig, bodyName: "ExecCreateRequest" },
+      async (context) => {
+        const container = engine.containers.get(context.params["name"] as string);
+        context.json({ Id: await createExec(engine, container, context.body) }, 201);
+      },
+    ),
     route(
       "POST",
       "/exec/{id}/start",

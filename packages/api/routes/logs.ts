@@ -12,7 +12,7 @@ export function logRoutes(engine: Engine): Route[] {
   return [
     route(
       "GET",
-      "/containers/{name}/logs",
+      "/containers/{name:.*}/logs",
       {
         query: Type.Object({
           follow: flag,

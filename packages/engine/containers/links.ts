@@ -47,7 +47,7 @@ export function takeLinks(engine: Engine, host: HostConfig): void {
         "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
       );
     }
-    if (!taken.has(alias)) taken.set(alias, other.name);
+    if (alias !== "" && !taken.has(alias)) taken.set(alias, other.name);
   }
   host.Links = [...taken].map(([alias, target]) => `${target}:${alias}`);
 }
