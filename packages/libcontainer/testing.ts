@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -193,6 +194,12 @@ export class Bench {
     }
     for (const { task } of this.boxes) await task.delete();
     await this.cgroups.remove(testCgroup);
+    try {
+      // runc joins the unified tree beside v1 too, which our cgroups leave alone.
+      rmdirSync(`/sys/fs/cgroup/unified${testCgroup}`);
+    } catch {
+      // no runc, or no such tree
+    }
     rmSync(this.root, { recursive: true, force: true });
   }
 }
