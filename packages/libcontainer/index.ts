@@ -2,6 +2,7 @@
 export * from "./capabilities/index.ts";
 export * from "./cgroups/index.ts";
 export * from "./contract.ts";
+export * from "./defaults.ts";
 export type { ExternalOptions } from "./runtime/external.ts";
 export { installInit } from "./runtime/init.ts";
 export { type GantryRuntime, openRuntime, type RuntimeOptions } from "./runtime/runtime.ts";

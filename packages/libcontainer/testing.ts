@@ -16,6 +16,7 @@ import type { RuntimeSpec } from "@gantry/spec";
 import { DEFAULT_CAPABILITIES } from "./capabilities/index.ts";
 import { type CgroupManager, openCgroups } from "./cgroups/index.ts";
 import type { AttachStream, CreateRequest, Runtime, Task } from "./contract.ts";
+import { defaultMounts, MASKED_PATHS, READONLY_PATHS, shmMount } from "./defaults.ts";
 import { openRuntime } from "./runtime/runtime.ts";
 import { defaultSeccomp } from "./seccomp/index.ts";
 
@@ -55,30 +56,7 @@ export function dockerSpec(args: string[], change: (spec: RuntimeSpec) => void =
       capabilities: { bounding: caps, effective: caps, permitted: caps },
       oomScoreAdj: 0,
     },
-    mounts: [
-      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-      {
-        destination: "/dev",
-        type: "tmpfs",
-        source: "tmpfs",
-        options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-      },
-      {
-        destination: "/dev/pts",
-        type: "devpts",
-        source: "devpts",
-        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-      },
-      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-      { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro", "nosuid", "noexec", "nodev"] },
-      { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-      {
-        destination: "/dev/shm",
-        type: "tmpfs",
-        source: "shm",
-        options: ["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"],
-      },
-    ],
+    mounts: [...defaultMounts("ro"), shmMount(64 << 20)],
     linux: {
       namespaces: [
         { type: "mount" },
@@ -88,21 +66,8 @@ export function dockerSpec(args: string[], change: (spec: RuntimeSpec) => void =
         { type: "ipc" },
         { type: "cgroup" },
       ],
-      maskedPaths: [
-        "/proc/asound",
-        "/proc/acpi",
-        "/proc/interrupts",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/latency_stats",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/sys/firmware",
-        "/sys/devices/virtual/powercap",
-      ],
-      readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+      maskedPaths: MASKED_PATHS,
+      readonlyPaths: READONLY_PATHS,
       seccomp: defaultSeccomp(caps, "x64"),
       resources: {
         devices: [

@@ -1,24 +1,14 @@
 import { existsSync } from "node:fs";
-import { DEFAULT_CAPABILITIES, defaultSeccomp } from "@gantry/libcontainer";
+import {
+  DEFAULT_CAPABILITIES,
+  defaultMounts,
+  defaultSeccomp,
+  MASKED_PATHS,
+  READONLY_PATHS,
+  shmMount,
+} from "@gantry/libcontainer";
 import type { LinuxDeviceCgroup, LinuxNamespace, LinuxResources, OciMount, OciUser, RuntimeSpec } from "@gantry/spec";
 import type { RunSettings } from "../contract.ts";
-
-/** Docker's defaults for what a container must not see or change. */
-const MASKED_PATHS = [
-  "/proc/acpi",
-  "/proc/asound",
-  "/proc/interrupts",
-  "/proc/kcore",
-  "/proc/keys",
-  "/proc/latency_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
-  "/proc/timer_list",
-  "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
-  "/sys/firmware",
-];
-const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 const DEVICES: LinuxDeviceCgroup[] = [
   { allow: false, access: "rwm" },
@@ -74,31 +64,7 @@ export function stepSpec(step: StepSpec): RuntimeSpec {
       capabilities: user.uid === 0 ? held : { bounding: capabilities },
       rlimits: settings.rlimits,
     },
-    mounts: [
-      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-      {
-        destination: "/dev",
-        type: "tmpfs",
-        source: "tmpfs",
-        options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-      },
-      {
-        destination: "/dev/pts",
-        type: "devpts",
-        source: "devpts",
-        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-      },
-      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-      { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro", "nosuid", "noexec", "nodev"] },
-      { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-      {
-        destination: "/dev/shm",
-        type: "tmpfs",
-        source: "shm",
-        options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${settings.shmSize || DEFAULT_SHM}`],
-      },
-      ...step.mounts,
-    ],
+    mounts: [...defaultMounts("ro"), shmMount(settings.shmSize || DEFAULT_SHM), ...step.mounts],
     linux: {
       namespaces,
       cgroupsPath: `/${(settings.cgroupParent || step.cgroupParent).replace(/^\/+|\/+$/g, "")}/${step.id}`,

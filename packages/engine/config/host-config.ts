@@ -1,26 +1,10 @@
+import { MASKED_PATHS, READONLY_PATHS } from "@gantry/libcontainer";
 import { type ContainerConfig, type HostConfig, invalidParameter, type RestartPolicy } from "@gantry/spec";
 import { normaliseCapability } from "./capabilities.ts";
 import type { EngineConfig } from "./engine-config.ts";
 import { validateResources } from "./limits.ts";
 import { validateModes, validateSecurityOption, validateSysctl } from "./modes.ts";
 import { parsePortSpec } from "./ports.ts";
-
-/** Paths that containers without privileges do not see, and those they see but cannot write (Docker's lists). */
-export const MASKED_PATHS = [
-  "/proc/asound",
-  "/proc/acpi",
-  "/proc/interrupts",
-  "/proc/kcore",
-  "/proc/keys",
-  "/proc/latency_stats",
-  "/proc/timer_list",
-  "/proc/timer_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
-  "/sys/firmware",
-  "/sys/devices/virtual/powercap",
-];
-export const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /** Fills in what Docker shows in inspect though nobody asked for it. */
 export function defaultHostConfig(host: HostConfig, engine: EngineConfig, cgroupV2: boolean): void {

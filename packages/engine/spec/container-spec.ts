@@ -71,7 +71,7 @@ export function containerSpec(inputs: SpecInputs): RuntimeSpec {
       noNewPrivileges,
       rlimits: rlimits(host, engine),
     }),
-    mounts: containerMounts({ record, files: inputs.files, shm: inputs.shm, cgroupPrivate, init: inputs.init }),
+    mounts: containerMounts({ record, files: inputs.files, shm: inputs.shm, init: inputs.init }),
     linux: {
       namespaces,
       resources: { ...linuxResources(host), devices: rules },

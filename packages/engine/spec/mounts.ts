@@ -1,4 +1,5 @@
 import { release } from "node:os";
+import { defaultMounts, shmMount } from "@gantry/libcontainer";
 import type { OciMount } from "@gantry/spec";
 import type { ContainerMount, ContainerRecord } from "../containers/record.ts";
 import { checkPropagation } from "./propagation.ts";
@@ -21,46 +22,17 @@ export interface MountInputs {
   files: NetworkFiles;
   /** Directory on the host for /dev/shm; null for a private tmpfs; "" for none at all. */
   shm: string | null;
-  cgroupPrivate: boolean;
   /** Host path of our init, where it is asked for. */
   init: string | null;
 }
 
 /** Everything mounted in a container, shallow places first. What users mount at a place replaces the default there. */
-export function containerMounts({ record, files, shm, cgroupPrivate, init }: MountInputs): OciMount[] {
+export function containerMounts({ record, files, shm, init }: MountInputs): OciMount[] {
   const host = record.hostConfig;
   const privileged = host.Privileged === true;
-  const writable = privileged ? "rw" : "ro";
-  const defaults: OciMount[] = [
-    { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-    {
-      destination: "/dev",
-      type: "tmpfs",
-      source: "tmpfs",
-      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-    },
-    {
-      destination: "/dev/pts",
-      type: "devpts",
-      source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-    },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", writable] },
-    {
-      destination: "/sys/fs/cgroup",
-      type: "cgroup",
-      source: "cgroup",
-      options: [writable, "nosuid", "noexec", "nodev", ...(cgroupPrivate ? [] : [])],
-    },
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-  ];
+  const defaults = defaultMounts(privileged ? "rw" : "ro");
   if (shm === null) {
-    defaults.push({
-      destination: "/dev/shm",
-      type: "tmpfs",
-      source: "shm",
-      options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${host.ShmSize ?? 64 << 20}`],
-    });
+    defaults.push(shmMount(host.ShmSize ?? 64 << 20));
   } else if (shm !== "") {
     defaults.push({ destination: "/dev/shm", type: "bind", source: shm, options: ["rbind", "rprivate"] });
   }

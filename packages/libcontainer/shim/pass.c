@@ -20,20 +20,7 @@ static bool connect_unix(const char *path, int *fd) {
 
 bool pass_to_socket(const char *path, int pass, const char *word) {
   int fd;
-  struct iovec part = {(void *)word, strlen(word)};
-  union {
-    struct cmsghdr header;
-    char space[CMSG_SPACE(sizeof(int))];
-  } control;
-  memset(&control, 0, sizeof control);
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(header), &pass, sizeof pass);
-  bool ok = connect_unix(path, &fd) && sendmsg(fd, &message, MSG_NOSIGNAL) > 0;
+  bool ok = connect_unix(path, &fd) && send_with_fd(fd, word, strlen(word), pass);
   if (fd >= 0) close(fd);
   return ok;
 }

@@ -30,6 +30,8 @@ struct sync_message {
   char text[1024];
 };
 bool sync_send(int fd, uint32_t kind, int32_t value);
+/* Bytes and a descriptor in one message. */
+bool send_with_fd(int fd, const void *data, size_t length, int pass);
 bool sync_send_fd(int fd, uint32_t kind, int pass);
 /* Receives one message; `passed` gets a descriptor or -1. Bytes of text, or -1 at the end; -2 where none waits. */
 int sync_receive(int fd, struct sync_message *m, int *passed, bool wait);

@@ -17,9 +17,8 @@ bool sync_send(int fd, uint32_t kind, int32_t value) {
   return write(fd, &m, offsetof(struct sync_message, text)) > 0;
 }
 
-bool sync_send_fd(int fd, uint32_t kind, int pass) {
-  struct sync_message m = {.kind = kind};
-  struct iovec part = {&m, offsetof(struct sync_message, text)};
+bool send_with_fd(int fd, const void *data, size_t length, int pass) {
+  struct iovec part = {(void *)data, length};
   union {
     struct cmsghdr header;
     char space[CMSG_SPACE(sizeof(int))];
@@ -33,6 +32,11 @@ bool sync_send_fd(int fd, uint32_t kind, int pass) {
   header->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(header), &pass, sizeof pass);
   return sendmsg(fd, &message, MSG_NOSIGNAL) > 0;
+}
+
+bool sync_send_fd(int fd, uint32_t kind, int pass) {
+  struct sync_message m = {.kind = kind};
+  return send_with_fd(fd, &m, offsetof(struct sync_message, text), pass);
 }
 
 int sync_receive(int fd, struct sync_message *m, int *passed, bool wait) {
