@@ -13,10 +13,21 @@ for (const path of [...new Glob("{packages,test,bench,scripts}/**/*.test.ts").sc
   rooms.set(room, [...(rooms.get(room) ?? []), path]);
 }
 
+/** Skipped tests by the group they stand in, each once (bun lists them again at the end). */
+function skippedGroups(text: string): Map<string, number> {
+  const names = new Set([...text.matchAll(/^\(skip\) (.*)$/gm)].map((line) => line[1]!.replace(/ \[[\d.]+m?s\]$/, "")));
+  const groups = new Map<string, number>();
+  for (const name of names) {
+    const group = name.includes(" > ") ? name.slice(0, name.indexOf(" > ")) : name;
+    groups.set(group, (groups.get(group) ?? 0) + 1);
+  }
+  return groups;
+}
+
 let passed = 0;
 let failed = 0;
 let skipped = 0;
-const bad: string[] = [];
+const bad: { room: string; text: string }[] = [];
 for (const [room, files] of rooms) {
   const started = Date.now();
   const child = Bun.spawn([process.execPath, "test", "--timeout", "60000", ...files.map((f) => `./${f}`)], {
@@ -38,14 +49,18 @@ for (const [room, files] of rooms) {
   console.log(
     `${code === 0 ? "ok  " : "FAIL"} ${room} (${count("pass")} tests, ${count("skip")} skipped, ${seconds} s)`,
   );
-  for (const line of text.matchAll(/^\(skip\) .*$/gm)) console.log(`     ${line[0]}`);
+  for (const [group, tests] of skippedGroups(text)) console.log(`     skipped: ${group} (${tests})`);
   if (code !== 0) {
     if (count("fail") === 0) failed++;
-    bad.push(room);
-    console.log(text);
+    bad.push({ room, text });
   }
 }
-if (bad.length > 0) console.log(`failed: ${bad.join(", ")}`);
+// Last, and without what passed: whoever sees only the end of a long record sees why it failed.
+for (const { room, text } of bad) {
+  console.log(`\n==== ${room} ====`);
+  console.log(text.replace(/^\((pass|skip)\) .*\n/gm, "").replace(/^\n+/gm, "\n"));
+}
+if (bad.length > 0) console.log(`failed: ${bad.map(({ room }) => room).join(", ")}`);
 if (passed === 0) console.log("no test ran");
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exit(failed > 0 || bad.length > 0 || passed === 0 ? 1 : 0);

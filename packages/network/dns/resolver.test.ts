@@ -106,6 +106,18 @@ test("opening a sandbox again (a new daemon) serves on new sockets with new reco
   await second.shutdown();
 });
 
+test("a program that asks from one and the same port is led to the resolver that is there now", async () => {
+  const ask = `${LOOKUP.replace("s.settimeout(3);", 's.settimeout(3); s.bind(("127.0.0.1", 40999));')}\nprint(ask("db")[0])`;
+  await resolver.addSandbox(sandbox());
+  const other = openResolver();
+  // The first one's sockets hold the usual port, so this one takes another, which goes with it.
+  await other.addSandbox(sandbox());
+  expect(await inside(ask)).toBe("2");
+  await other.shutdown();
+  await resolver.addSandbox(sandbox());
+  expect(await inside(ask)).toBe("0");
+});
+
 test("50 connections' worth of queries are all answered", async () => {
   await resolver.addSandbox(sandbox());
   const out = await inside(`${LOOKUP}
