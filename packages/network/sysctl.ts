@@ -1,5 +1,17 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import { invalidParameter } from "@gantry/spec";
+import { close, fsconfigCreate, fsmount, fsopen } from "@gantry/sys";
+
+/** With a small buffer: of a large one the kernel zeroes every page before it fills in the one digit. */
+function readValue(file: string): string {
+  const fd = openSync(file, "r");
+  try {
+    const buffer = Buffer.allocUnsafe(256);
+    return buffer.toString("utf8", 0, readSync(fd, buffer)).trim();
+  } finally {
+    closeSync(fd);
+  }
+}
 
 /**
  * Writes a network sysctl of this thread's namespace; `path` below /proc/sys/net, with slashes. A value that is there already is
@@ -8,7 +20,7 @@ import { invalidParameter } from "@gantry/spec";
 export function writeSysctl(path: string, value: string): boolean {
   const file = `/proc/sys/net/${path}`;
   try {
-    if (readFileSync(file, "utf8").trim() === value) return true;
+    if (readValue(file) === value) return true;
     writeFileSync(file, value);
     return true;
   } catch (error) {
@@ -17,10 +29,36 @@ export function writeSysctl(path: string, value: string): boolean {
   }
 }
 
-/** As `writeSysctl` without reading before: for interfaces that have just been made. */
+/** Containers whose sysctls are set by one proc file system. */
+const USES_OF_A_PROC = 32;
+
+let ownProc = -1;
+let uses = 0;
+
+/**
+ * A proc file system that nobody else sees. In one that all use, every namespace's "ipv4" and "ipv6" are entries of one directory, and
+ * with a thousand containers a look-up passes a thousand of them: 2 ms a start. One of our own starts empty, and is exchanged in time.
+ */
+function sysctlRoot(): string {
+  if (ownProc < 0 || uses++ >= USES_OF_A_PROC) {
+    if (ownProc >= 0) close(ownProc);
+    ownProc = -1;
+    const context = fsopen("proc");
+    try {
+      fsconfigCreate(context);
+      ownProc = fsmount(context);
+    } finally {
+      close(context);
+    }
+    uses = 0;
+  }
+  return `/proc/self/fd/${ownProc}/sys/net`;
+}
+
+/** As `writeSysctl` without reading before: for interfaces of a container that have just been made. */
 export function setSysctl(path: string, value: string): void {
   try {
-    writeFileSync(`/proc/sys/net/${path}`, value);
+    writeFileSync(`${sysctlRoot()}/${path}`, value);
   } catch (error) {
     if ((error as { code?: string }).code !== "ENOENT") throw error;
   }
@@ -28,7 +66,7 @@ export function setSysctl(path: string, value: string): void {
 
 export function readSysctl(path: string): string | undefined {
   try {
-    return readFileSync(`/proc/sys/net/${path}`, "utf8").trim();
+    return readValue(`/proc/sys/net/${path}`);
   } catch {
     return undefined;
   }

@@ -71,6 +71,17 @@ static void step_directory(struct reader *r, int ready) {
   if (root < 0) fail(errno, "error opening root file system \"%s\"", path);
 }
 
+/* A proc that no mount step has taken yet. */
+static int own_proc = -1;
+
+/* The file system of a mount step: the proc that is there already where the step wants it as it comes. */
+static int tree_of(const struct mount_step *m) {
+  int tree = own_proc;
+  if (tree < 0 || strcmp(m->type, "proc") || (m->options && *m->options)) return filesystem_tree(m);
+  own_proc = -1;
+  return set_attributes(tree, m->set & ~(uint64_t)MOUNT_ATTR_NOSYMFOLLOW_, 0, 0, false) < 0 ? -1 : tree;
+}
+
 static void step_mount(struct reader *r) {
   struct mount_step m;
   read_mount(r, &m);
@@ -82,7 +93,7 @@ static void step_mount(struct reader *r) {
     target = sys_openat2(root, m.target, O_PATH | O_CLOEXEC, 0, RESOLVE_IN_ROOT_ | RESOLVE_NO_SYMLINKS_);
     if (target < 0) fail(errno, "filesystem \"%s\" must be mounted on ordinary directory \"%s\"", m.type, m.target);
   }
-  int tree = filesystem_tree(&m);
+  int tree = tree_of(&m);
   if (tree < 0) fail(errno, "error mounting \"%s\" to rootfs at \"%s\": mount type %s", m.source, m.target, m.type);
   if (m.flags & MOUNT_COPY_UP && !copy_up(target, tree))
     fail(errno, "error mounting \"%s\" to rootfs at \"%s\": tmpcopyup", m.source, m.target);
@@ -257,11 +268,20 @@ static void step_readonly(struct reader *r) {
   close(target);
 }
 
-/* By the host's /proc, which the image has no hand in; the kernel shows there what belongs to our namespaces. */
+/* By a proc of our own, which the image has no hand in and which becomes the container's. Not by the host's: there all
+   namespaces' sysctls of one name are entries of one directory, and a look-up passes the thousand of a thousand
+   containers. */
+static int open_sysctls(void) {
+  struct mount_step m = {.type = "proc", .source = "proc"};
+  own_proc = filesystem_tree(&m);
+  if (own_proc < 0) return open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return openat(own_proc, "sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 static void step_sysctl(struct reader *r) {
   const char *path = get_str(r), *value = get_str(r);
   static int base = -1;
-  if (base < 0 && (base = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) fail(errno, "open /proc/sys");
+  if (base < 0 && (base = open_sysctls()) < 0) fail(errno, "open /proc/sys");
   int fd = open_in_root(base, path, O_WRONLY);
   if (fd < 0 || !write_all(fd, value, strlen(value))) fail(errno, "open sysctl /proc/sys/%s", path);
   close(fd);

@@ -78,14 +78,15 @@ export class BridgeDriver implements Driver {
     const size = mtu > 0 ? { mtu } : {};
     for (let attempt = 0; ; attempt++) {
       const name = `veth${randomBytes(4).toString("hex").slice(0, 7)}`;
+      const flags = portFlags(network);
       const batch = this.host.netlink
         .batch()
         .createVeth(
-          { name, master: this.index(network), up: true, ...size },
+          { name, master: this.index(network), up: flags === undefined, ...size },
           { name: endpoint.interfaceName, mac: endpoint.mac, namespaceFd, ...size },
         );
-      const flags = portFlags(network);
-      if (flags !== undefined) batch.setBridgePort(name, flags);
+      // Flags of a port that is up, but has no carrier yet, make the kernel look through all IPv6 routes of the host.
+      if (flags !== undefined) batch.setBridgePort(name, flags).setLink(name, { up: true });
       try {
         this.host.netlink.run(batch);
       } catch (error) {
