@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import type { LinuxDeviceCgroup, LinuxResources } from "@gantry/spec";
+import { eventually } from "../testing.ts";
 import { type CgroupManager, openCgroups } from "./index.ts";
 
 const MEMORY = "/sys/fs/cgroup/memory";
@@ -46,11 +47,6 @@ describe.skipIf(!onV1)("v1 on the kernel", () => {
     const child = Bun.spawn(["/bin/sh", "-c", `${joins}; ${script}`], { stdout: "pipe", stderr: "pipe" });
     children.push(child);
     return child;
-  }
-
-  async function eventually(condition: () => boolean): Promise<void> {
-    for (let tries = 0; tries < 400 && !condition(); tries++) await Bun.sleep(5);
-    expect(condition()).toBeTrue();
   }
 
   test("limits are set, changed, and unknown to other cgroups", async () => {

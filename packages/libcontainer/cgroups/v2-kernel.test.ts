@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { eventually } from "../testing.ts";
 import { type CgroupManager, openCgroups } from "./index.ts";
 
 /** The whole of cgroups on a v2 machine; else the tree beside v1, which has all of v2 but limits. */
@@ -31,11 +32,6 @@ describe.skipIf(!hasV2)("v2 on the kernel", () => {
     const child = Bun.spawn(["/bin/sh", "-c", `echo 0 > ${procs}; ${script}`], { stdout: "pipe" });
     children.push(child);
     return child;
-  }
-
-  async function eventually(condition: () => boolean): Promise<void> {
-    for (let tries = 0; tries < 400 && !condition(); tries++) await Bun.sleep(5);
-    expect(condition()).toBeTrue();
   }
 
   test("is taken for v2, and says how to be born in it", () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Bench, bytesOf, canRun, collect, dockerSpec } from "../testing.ts";
+import { Bench, bytesOf, canRun, collect, dockerSpec, eventually } from "../testing.ts";
 import { withSocketPath } from "./control.ts";
 import { decodeExit, encodeRequest, formatTime, Op, ReplyReader } from "./protocol.ts";
 
@@ -99,8 +99,7 @@ describe.skipIf(!canRun)("a shim under pressure", () => {
       }),
     );
     expect(said).toEqual(Array.from({ length: 60 }, (_, i) => `${i}\n`));
-    await Bun.sleep(20);
-    expect(await task.findExec("e7")).toBeNull();
+    await eventually(async () => (await task.findExec("e7")) === null);
     await task.kill(9);
     await task.wait();
   }, 30_000);

@@ -9,6 +9,7 @@ import {
   collect,
   demultiplex,
   dockerSpec,
+  eventually,
   logLines,
   makeBusybox,
   testCgroup,
@@ -83,7 +84,7 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
   });
 
   test("a terminal, its size, and a change of it", async () => {
-    const { task } = await bench.create(shell("tty; stty size; read x; stty size; echo $x"), {
+    const { task, logPath } = await bench.create(shell("tty; stty size; read x; stty size; echo $x"), {
       terminal: true,
       openStdin: true,
       consoleSize: { height: 33, width: 101 },
@@ -91,7 +92,7 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
     const stream = await task.attach({ stdin: true, stdout: true, stderr: true });
     const output = collect(stream, true);
     await task.start();
-    await Bun.sleep(50);
+    await eventually(() => readFileSync(logPath, "utf8").includes("33 101"));
     await task.resize(44, 132);
     await stream.write(new TextEncoder().encode("hello\r"));
     const { stdout } = await output;
