@@ -115,14 +115,14 @@ describe.skipIf(!canRunContainers)("gantry", () => {
     first.type("stty size\n");
     await first.expect("30 100\r\n");
     first.resize(133, 44);
-    await Bun.sleep(300);
+    await Bun.sleep(1000);
     first.type("stty size\n");
     await first.expect("44 133\r\n");
     first.type("\x10\x11");
     expect(await first.exited).toBe(0);
     expect((await gantry(["ps", "--filter", "name=shell", "--format", "{{.State}}"])).out).toBe("running\n");
     const second = onTerminal(["attach", "shell"]);
-    await Bun.sleep(300);
+    await Bun.sleep(1000);
     second.type("echo a''gain; exit 5\n");
     await second.expect("again");
     expect(await second.exited).toBe(5);

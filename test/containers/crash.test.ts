@@ -91,7 +91,9 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     );
     expect(await engine.stop()).toBe(0);
     await engine.restart();
-    await Bun.sleep(500);
+    const state = async (name: string) =>
+      (await engine.docker("inspect", "-f", "{{.State.Status}}", name)).stdout.trim();
+    for (let tries = 0; tries < 100 && (await state("always")) !== "running"; tries++) await Bun.sleep(50);
     expect((await engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "plain")).stdout.trim()).toBe(
       "exited 7",
     );

@@ -48,7 +48,7 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     } as RequestInit);
     expect(response.status).toBe(200);
     const next = engine.api("POST", `/containers/${body.Id}/wait?condition=next-exit`);
-    await Bun.sleep(50);
+    await Bun.sleep(500);
     await engine.api("POST", `/containers/${body.Id}/start`);
     expect((await next).body).toEqual({ StatusCode: 4 });
     expect(await response.json()).toEqual({ StatusCode: 4 });
@@ -244,7 +244,7 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
       "-c",
       "mkdir -p /d/e; echo f > /d/e/f; ln -s /d/e /link; sleep 1000",
     );
-    await Bun.sleep(150);
+    await until(async () => (await engine.docker("exec", "files", "test", "-L", "/link")).code === 0);
     const list = async (path: string) => {
       const child = Bun.spawn(["sh", "-c", `docker cp files:${path} - | tar t`], {
         env: { ...process.env, DOCKER_HOST: engine.host },

@@ -45,10 +45,18 @@ describe.skipIf(!canRunContainers)("docker run", () => {
       ["TERM", 143],
     ] as const) {
       const id = (
-        await engine.docker("run", "-d", "busybox", "sh", "-c", "trap 'exit 143' TERM; while :; do sleep 0.05; done")
+        await engine.docker(
+          "run",
+          "-d",
+          "busybox",
+          "sh",
+          "-c",
+          "trap 'exit 143' TERM; echo ready; while :; do sleep 0.05; done",
+        )
       ).stdout.trim();
       const waiting = engine.docker("wait", id);
-      await Bun.sleep(200);
+      for (let tries = 0; tries < 200 && (await engine.docker("logs", id)).stdout !== "ready\n"; tries++)
+        await Bun.sleep(20);
       await engine.docker("kill", "-s", signal, id);
       expect((await waiting).stdout.trim()).toBe(String(code));
       await engine.docker("rm", id);
@@ -182,7 +190,8 @@ describe.skipIf(!canRunContainers)("docker run", () => {
       ).stdout,
     ).toBe("y /tmp container 1\n");
     expect((await engine.docker("exec", "-d", "host", "touch", "/made")).code).toBe(0);
-    await Bun.sleep(100);
+    for (let tries = 0; tries < 100 && (await engine.docker("exec", "host", "ls", "/made")).code !== 0; tries++)
+      await Bun.sleep(20);
     expect((await engine.docker("exec", "host", "ls", "/made")).stdout).toBe("/made\n");
     await engine.docker("rm", "-f", "host");
     expect((await engine.docker("exec", "host", "true")).stderr).toContain("No such container: host");

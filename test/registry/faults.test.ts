@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CutLine } from "./support/cut-line.ts";
 import { statuses, TestEngine } from "./support/engine.ts";
@@ -209,7 +209,8 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
     const ingest = join(engine.root, "content/ingest");
     const deadline = Date.now() + 5000;
     while (Date.now() < deadline && !proxy.seen.some(({ path }) => path.includes(layer!.digest))) await Bun.sleep(10);
-    await Bun.sleep(200);
+    const arrived = () => readdirSync(ingest).reduce((sum, name) => sum + statSync(join(ingest, name)).size, 0);
+    while (Date.now() < deadline && arrived() < 2_000_000) await Bun.sleep(10);
     abort.abort(new Error("stopped"));
     await expect(pulling).rejects.toThrow("stopped");
     expect(readdirSync(ingest)).toEqual([layer!.digest.replace(":", "-")]);
