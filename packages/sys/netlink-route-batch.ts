@@ -26,6 +26,7 @@ const IFLA = {
   MASTER: 10,
   LINKINFO: 18,
   NET_NS_PID: 19,
+  AF_SPEC: 26,
   NET_NS_FD: 28,
 } as const;
 const INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
@@ -48,6 +49,8 @@ export interface LinkSettings {
   up?: boolean;
   namespaceFd?: number;
   namespacePid?: number;
+  /** `none`: no IPv6 link-local address comes by itself. Of a link that is down. */
+  addressGeneration?: "eui64" | "none";
 }
 
 /** The kinds of link that can be made, with their own parameters (ip-link(8)). */
@@ -224,6 +227,11 @@ export class RouteBatch extends NetlinkBatch {
     if (settings.master !== undefined) this.attrU32(IFLA.MASTER, settings.master);
     if (settings.namespaceFd !== undefined) this.attrU32(IFLA.NET_NS_FD, settings.namespaceFd);
     if (settings.namespacePid !== undefined) this.attrU32(IFLA.NET_NS_PID, settings.namespacePid);
+    if (settings.addressGeneration !== undefined) {
+      const INET6_ADDR_GEN_MODE = 8;
+      const mode = settings.addressGeneration === "none" ? 1 : 0;
+      this.nest(IFLA.AF_SPEC, () => this.nest(AF.INET6, () => this.attrU8(INET6_ADDR_GEN_MODE, mode)));
+    }
     return this;
   }
 

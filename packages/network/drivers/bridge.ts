@@ -82,11 +82,13 @@ export class BridgeDriver implements Driver {
       const batch = this.host.netlink
         .batch()
         .createVeth(
-          { name, master: this.index(network), up: flags === undefined, ...size },
+          { name, master: this.index(network), ...size },
           { name: endpoint.interfaceName, mac: endpoint.mac, namespaceFd, ...size },
         );
-      // Flags of a port that is up, but has no carrier yet, make the kernel look through all IPv6 routes of the host.
-      if (flags !== undefined) batch.setBridgePort(name, flags).setLink(name, { up: true });
+      // Before it is up: else flags of a port without a carrier make the kernel look through all IPv6 routes of the host, and every
+      // port gets an address and routes of its own there, though nobody speaks through it but the bridge.
+      if (flags !== undefined) batch.setBridgePort(name, flags);
+      batch.setLink(name, { addressGeneration: "none" }).setLink(name, { up: true });
       try {
         this.host.netlink.run(batch);
       } catch (error) {
@@ -127,7 +129,9 @@ export class BridgeDriver implements Driver {
     if (link !== null && link.kind !== "bridge") throw conflict(`interface ${name} exists and is not a bridge`);
     if (link === null) {
       const mac = randomMac();
-      netlink.run(netlink.batch().createLink({ name, mac }, { kind: "bridge" }));
+      // Snooping on multicast makes the kernel go through all ports whenever one comes up (1.4 ms at a thousand); where nobody
+      // sends queries, and on a network of containers nobody does, it floods all the same.
+      netlink.run(netlink.batch().createLink({ name, mac }, { kind: "bridge", multicastSnooping: false }));
       network.state["made"] = "1";
       link = this.host.link(name)!;
     }
