@@ -1,4 +1,4 @@
-import { type AttachRequest, type AttachStream, StartError } from "@gantry/libcontainer";
+import { type AttachRequest, type AttachStream, type ExecTask, StartError, type Task } from "@gantry/libcontainer";
 import {
   conflict,
   type ExecConfig,
@@ -22,6 +22,7 @@ import { rlimits } from "../spec/resources.ts";
 import { security } from "../spec/security.ts";
 import { resolveUser } from "../spec/users.ts";
 import type { Exec } from "./execs.ts";
+import { PreparedExec } from "./prepare.ts";
 
 function requireRunning(container: Container): void {
   if (container.state.status === "restarting") {
@@ -41,7 +42,7 @@ export async function createExec(engine: Engine, container: Container, config: E
   requireRunning(container);
   if (config.User) resolveUser(await userDatabase(engine, container), config.User, []);
   const id = newId();
-  engine.execs.add({
+  const exec: Exec = {
     id,
     container,
     config,
@@ -52,9 +53,43 @@ export async function createExec(engine: Engine, container: Container, config: E
     startedAt: Date.now(),
     endedAt: null,
     done: null,
-  });
+    prepared: null,
+  };
+  engine.execs.add(exec);
   container.emit(`exec_create: ${(config.Cmd ?? []).join(" ")}`, { execID: id });
+  // After the answer has gone out.
+  setImmediate(() => prepare(engine, exec));
   return id;
+}
+
+/** A terminal's size is known only at its start; everything else is. */
+function prepare(engine: Engine, exec: Exec): void {
+  const { container, config } = exec;
+  const { task } = container;
+  if (config.Tty === true || exec.running || exec.exitCode !== null || task === null) return;
+  if (!container.running || container.paused) return;
+  const request = attachRequest(config);
+  const make = async () => {
+    const process = await execProcess(engine, exec);
+    const made = await task.exec({ id: exec.id, process, openStdin: config.AttachStdin === true, early: true });
+    try {
+      return { task: made, stream: request === null ? null : await made.attach(request) };
+    } catch (error) {
+      await made.discard().catch(() => {});
+      throw error;
+    }
+  };
+  exec.prepared = new PreparedExec(exec, make());
+}
+
+/** What a client that created an exec so will attach to; null for nothing. */
+function attachRequest(config: ExecConfig): AttachRequest | null {
+  const request = {
+    stdin: config.AttachStdin === true,
+    stdout: config.AttachStdout === true,
+    stderr: config.AttachStderr === true,
+  };
+  return request.stdin || request.stdout || request.stderr ? request : null;
 }
 
 /** Refuses an exec that cannot be started (again). */
@@ -105,6 +140,20 @@ async function execProcess(engine: Engine, exec: Exec): Promise<OciProcess> {
   };
 }
 
+async function makeExec(
+  engine: Engine,
+  exec: Exec,
+  consoleSize: { height: number; width: number } | null,
+): Promise<ExecTask> {
+  const size = consoleSize ?? sizeOf(exec.config.ConsoleSize);
+  return await (exec.container.task as Task).exec({
+    id: exec.id,
+    process: await execProcess(engine, exec),
+    openStdin: exec.config.AttachStdin === true,
+    ...(size === null ? {} : { consoleSize: size }),
+  });
+}
+
 /**
  * Runs it. `attach` is called between making and starting it, so that no output is missed.
  * Throws in Docker's words; the exit code is kept for inspect (126, 127).
@@ -122,16 +171,12 @@ export async function startExec(
   exec.startedAt = Date.now();
   let stream: AttachStream | null = null;
   try {
-    const size = consoleSize ?? sizeOf(exec.config.ConsoleSize);
-    const task = await (container.task as NonNullable<Container["task"]>).exec({
-      id: exec.id,
-      process: await execProcess(engine, exec),
-      openStdin: exec.config.AttachStdin === true,
-      ...(size === null ? {} : { consoleSize: size }),
-    });
+    const prepared = (await exec.prepared?.take(request)) ?? null;
+    stream = prepared?.stream ?? null;
+    const task = prepared?.task ?? (await makeExec(engine, exec, consoleSize));
     exec.task = task;
     if (request !== null) {
-      stream = await task.attach(request);
+      stream ??= await task.attach(request);
       attached(stream);
     }
     await task.start();

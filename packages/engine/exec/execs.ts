@@ -1,6 +1,7 @@
 import type { ExecTask } from "@gantry/libcontainer";
 import { type ExecConfig, notFound } from "@gantry/spec";
 import type { Container } from "../containers/container.ts";
+import type { PreparedExec } from "./prepare.ts";
 
 /** A process to be run, running, or ended in a container. Kept in memory: an exec does not outlive what asked for it. */
 export interface Exec {
@@ -15,6 +16,8 @@ export interface Exec {
   endedAt: number | null;
   /** Resolves when its exit code is known; null before it was started. */
   done: Promise<void> | null;
+  /** Made before it was asked to start. */
+  prepared: PreparedExec | null;
 }
 
 const KEEP_ENDED_MS = 5 * 60_000;
@@ -50,6 +53,7 @@ export class Execs {
     for (const id of [...container.execIds]) {
       const exec = this.byId.get(id);
       if (exec === undefined) continue;
+      exec.prepared?.discard();
       if (exec.running) {
         exec.running = false;
         exec.exitCode ??= 137;

@@ -26,6 +26,7 @@ export async function runProbe(
     startedAt: Date.now(),
     endedAt: null,
     done: null,
+    prepared: null,
   };
   let output = "";
   let collected: Promise<void> = Promise.resolve();

@@ -66,6 +66,7 @@ export const Config = {
   stdinOnce: 4,
   staged: 8,
   newPidNamespace: 16,
+  early: 64,
 } as const;
 
 /** Flags of the cwd record. */

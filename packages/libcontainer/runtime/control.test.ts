@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Bench, bytesOf, canRun, collect, dockerSpec, eventually } from "../testing.ts";
+import { Bench, bytesOf, canRun, collect, dockerSpec, eventually, shimPath } from "../testing.ts";
 import { withSocketPath } from "./control.ts";
 import { decodeExit, encodeRequest, formatTime, Op, ReplyReader } from "./protocol.ts";
 
@@ -103,6 +103,59 @@ describe.skipIf(!canRun)("a shim under pressure", () => {
     await task.kill(9);
     await task.wait();
   }, 30_000);
+
+  const early = (args: string[]) => ({
+    id: `early-${args.join("-").replace(/[^a-z-]/g, "")}`,
+    process: { args, cwd: "/", env: ["PATH=/bin"], user: { uid: 0, gid: 0 } },
+    openStdin: false,
+    early: true,
+  });
+
+  test("an exec made early waits for its start, and its errors do", async () => {
+    const { task } = await bench.create(dockerSpec(["sleep", "100"]));
+    await task.start();
+    const exec = await task.exec(early(["echo", "hello"]));
+    const output = collect(await exec.attach({ stdin: false, stdout: true, stderr: true }));
+    await eventually(async () => (await task.pids()).length === 2);
+    await exec.start();
+    expect((await exec.wait()).exitCode).toBe(0);
+    expect((await output).stdout).toBe("hello\n");
+    await eventually(async () => (await task.findExec(exec.id)) === null);
+
+    const missing = await task.exec(early(["nosuch"]));
+    await Bun.sleep(100);
+    await expect(missing.start()).rejects.toMatchObject({ exitCode: 127 });
+    await eventually(async () => (await task.findExec(missing.id)) === null);
+    expect((await task.pids()).length).toBe(1);
+    await task.kill(9);
+    await task.wait();
+  });
+
+  test("an exec made early is discarded, by word or with the connection it came by", async () => {
+    const { task, stateDir } = await bench.create(dockerSpec(["sleep", "100"]));
+    await task.start();
+    const unwanted = await task.exec(early(["true"]));
+    await unwanted.discard();
+    expect(await task.findExec(unwanted.id)).toBeNull();
+    expect((await task.pids()).length).toBe(1);
+    // Its id may be used again at once.
+    const again = await task.exec({ ...early(["true"]), early: false });
+    await again.discard();
+
+    const program = `
+      const { openRuntime } = await import(${JSON.stringify(new URL("./runtime.ts", import.meta.url).pathname)});
+      const runtime = openRuntime({ shimPath: ${JSON.stringify(shimPath)} });
+      const task = await runtime.find(${JSON.stringify(task.id)}, ${JSON.stringify(stateDir)});
+      await task.exec(${JSON.stringify(early(["sleep", "9"]))});
+      // its maker may still be there as well
+      console.log((await task.pids()).length > 1);
+      process.kill(process.pid, 9);`;
+    const other = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
+    expect(await new Response(other.stdout).text()).toBe("true\n");
+    await eventually(async () => (await task.pids()).length === 1);
+    await task.kill(9);
+    await task.wait();
+  });
 
   test("a reader that sleeps holds the process up, and loses nothing", async () => {
     const { task } = await bench.create(dockerSpec(["sh", "-c", "head -c 40000000 /dev/zero; echo end >&2"]), {

@@ -63,6 +63,16 @@ export class GantryExec implements ExecTask {
     await this.#control.request(Op.kill, this.id, signalBody(signal));
   }
 
+  async discard(): Promise<void> {
+    try {
+      // Where nothing was made yet (an external runtime) there is nothing to wait for either.
+      await this.#control.request(Op.forget, this.id);
+    } catch {
+      await this.#control.request(Op.kill, this.id, signalBody(9));
+      await this.wait();
+    }
+  }
+
   wait(): Promise<ExitStatus> {
     this.#exit ??= this.#control.request(Op.wait, this.id).then(decodeExit);
     return this.#exit;

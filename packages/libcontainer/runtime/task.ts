@@ -104,7 +104,10 @@ export class GantryTask implements Task {
     const body = new Uint8Array(4 + plan.length);
     body.set(sizeBody(consoleSize?.height ?? 0, consoleSize?.width ?? 0));
     body.set(plan, 4);
-    const flags = (process.terminal ? Config.terminal : 0) | (openStdin ? Config.openStdin : 0);
+    const flags =
+      (process.terminal ? Config.terminal : 0) |
+      (openStdin ? Config.openStdin : 0) |
+      (request.early === true ? Config.early : 0);
     try {
       await this.#request(Op.exec, id, body, flags);
     } catch (error) {

@@ -75,6 +75,7 @@ enum {
 #define CFG_STAGED 8u     /* namespaces are entered by an intermediate process */
 #define CFG_NEW_PIDNS 16u /* init's death takes everything with it */
 #define CFG_KEYRING 32u
+#define CFG_EARLY 64u /* of an exec: made at once, it waits for its start */
 
 /* REC_CWD flags. */
 #define PROC_MKDIR_CWD 1u

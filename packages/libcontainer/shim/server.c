@@ -115,6 +115,7 @@ void sweep_connections(void) {
     for (struct task_process *p = shim.execs; p; p = p->next) {
       forget_waiters(p->waiters, c);
       forget_waiters(p->starters, c);
+      if (p->owner == c) process_abandon(p);
     }
     *at = c->next;
     free(c);
@@ -355,6 +356,7 @@ static void op_exec(struct connection *c, uint32_t sequence, unsigned flags, con
   p->next = shim.execs;
   shim.execs = p;
   reply(c, sequence, STATUS_OK, NULL, 0);
+  if (flags & CFG_EARLY) process_prepare(p, c);
 }
 
 static void op_kill(struct connection *c, uint32_t sequence, struct task_process *p, struct reader *r) {

@@ -157,6 +157,8 @@ struct task_process {
   size_t plan_length;
   uint16_t rows, columns;
   bool open_stdin;
+  /* who prepared it before its start; it goes with that connection */
+  struct connection *owner;
 };
 struct shim {
   struct plan plan;
@@ -175,6 +177,8 @@ void process_adopt_stdio(struct task_process *p, struct stdio_pair *io);
 void process_watch_sync(struct task_process *p, int fd);
 struct task_process *find_process(const char *id);
 void process_start(struct task_process *p, struct connection *c, uint32_t sequence);
+void process_prepare(struct task_process *p, struct connection *owner);
+void process_abandon(struct task_process *p);
 int process_resize(struct task_process *p, uint16_t rows, uint16_t columns);
 void process_check_done(struct task_process *p);
 void process_output_resume(struct task_process *p);

@@ -366,6 +366,35 @@ static bool exec_begin(struct task_process *p, char *error, size_t size) {
   return true;
 }
 
+static void exec_make(struct task_process *p) {
+  struct sync_message m = {.exit_code = 125};
+  if (!exec_begin(p, m.text, sizeof m.text)) {
+    process_failed(p, &m);
+    p->exit_code = 125;
+    p->state = PROC_EXITED;
+    connection_output_ended(p);
+    answer_starters(p);
+    process_check_done(p);
+  }
+  free(p->plan);
+  p->plan = NULL;
+}
+
+/* Brings an exec to where init is once it is made: it waits for its start. What fails is told to who starts it. */
+void process_prepare(struct task_process *p, struct connection *owner) {
+  if (shim.plan.external) return;
+  p->owner = owner;
+  exec_make(p);
+}
+
+/* Whoever prepared it is gone; nobody else knows of it. */
+void process_abandon(struct task_process *p) {
+  p->owner = NULL;
+  if (p->start_asked) return;
+  p->told = true;
+  if (p->pid > 0 && p->state < PROC_EXITED) kill(p->pid, SIGKILL);
+}
+
 void process_start(struct task_process *p, struct connection *c, uint32_t sequence) {
   if (p->failed || p->state >= PROC_RUNNING) {
     if (p->failed)
@@ -397,21 +426,11 @@ void process_start(struct task_process *p, struct connection *c, uint32_t sequen
     if (!p->failed) answer_starters(p);
     return;
   }
-  if (p->is_init) {
-    if (p->ready) go(p);
+  if (!p->is_init && !p->pid) {
+    exec_make(p);
     return;
   }
-  struct sync_message m = {.exit_code = 125};
-  if (!exec_begin(p, m.text, sizeof m.text)) {
-    process_failed(p, &m);
-    p->exit_code = 125;
-    p->state = PROC_EXITED;
-    connection_output_ended(p);
-    answer_starters(p);
-    process_check_done(p);
-  }
-  free(p->plan);
-  p->plan = NULL;
+  if (p->ready) go(p);
 }
 
 static struct task_process *freed; /* events of this turn may still refer to them */
