@@ -1,15 +1,24 @@
-import { AF, close, EPOLL, Epoll, errno, inetAddress, libc, MSG, parseIp, SOCK, socket } from "@gantry/sys";
+import { AF, close, EPOLL, Epoll, errno, inetAddress, libc, O, parseIp, pipe, SOCK, socket } from "@gantry/sys";
 
 const EAGAIN = 11;
 const EINPROGRESS = 115;
 const SHUT_WR = 1;
+const F_SETPIPE_SZ = 1031;
+/** SPLICE_F_MOVE | SPLICE_F_NONBLOCK */
+const SPLICE = 3;
+/** What a pair may hold in each direction, where the user's share of pipe memory allows; 64 KiB else. */
+const PIPE_SIZE = 512 << 10;
 
 /** One end of a relayed connection. */
 interface End {
   fd: number;
   other: End;
-  /** Read from the other end and not yet taken by this one. */
-  pending: Uint8Array | undefined;
+  /** Holds what was read from the other end and not yet taken by this one: bytes pass through the kernel only. Made at first use. */
+  pipe: { read: number; write: number } | undefined;
+  /** Bytes in it. */
+  pending: number;
+  /** What epoll was last told to wait for. */
+  interest: number;
   connected: boolean;
   /** The peer has finished sending. */
   ended: boolean;
@@ -19,14 +28,13 @@ interface End {
 }
 
 /**
- * Moves bytes between pairs of sockets, half-closes included. A slow reader stops the reading of its other end, so a pair never holds more
- * than one buffer. Belongs on a thread of its own: `turn` blocks.
+ * Moves bytes between pairs of sockets by splice(2), half-closes included. A slow reader stops the reading of its other end, so a pair
+ * never holds more than a pipe in each direction. Belongs on a thread of its own: `turn` blocks.
  */
 export class Pipes {
   private readonly epoll = new Epoll(256);
   private readonly ends = new Map<number, End>();
   private readonly watched = new Map<number, () => void>();
-  private readonly buffer = new Uint8Array(256 << 10);
 
   get size(): number {
     return this.ends.size / 2;
@@ -54,13 +62,14 @@ export class Pipes {
       close(clientFd);
       return;
     }
-    const state = { pending: undefined, ended: false, finished: false, closed: false };
+    const state = { pipe: undefined, pending: 0, interest: 0, ended: false, finished: false, closed: false };
     const client = { ...state, fd: clientFd, connected: true } as unknown as End;
     const upstream = { ...state, fd, connected: false, other: client } as End;
     client.other = upstream;
     for (const end of [client, upstream]) {
       this.ends.set(end.fd, end);
-      this.epoll.add(end.fd, interest(end));
+      end.interest = interest(end);
+      this.epoll.add(end.fd, end.interest);
     }
   }
 
@@ -85,7 +94,7 @@ export class Pipes {
       end.connected = true;
     }
     if ((events & EPOLL.ERR) !== 0) return this.drop(end);
-    if ((events & EPOLL.OUT) !== 0 && end.pending !== undefined && !this.flush(end)) return;
+    if ((events & EPOLL.OUT) !== 0 && end.pending > 0 && !this.flush(end)) return;
     if ((events & (EPOLL.IN | EPOLL.HUP | EPOLL.RDHUP)) !== 0 && !this.read(end)) return;
     this.rearm(end);
     this.rearm(end.other);
@@ -94,8 +103,15 @@ export class Pipes {
   private read(end: End): boolean {
     const { other } = end;
     // Some rounds for one connection, then the others get their turn.
-    for (let round = 0; round < 4 && !end.ended && other.pending === undefined && other.connected; round++) {
-      const n = Number(libc.recv(end.fd, this.buffer, this.buffer.length, MSG.DONTWAIT));
+    for (let round = 0; round < 4 && !end.ended && other.pending === 0 && other.connected; round++) {
+      try {
+        other.pipe ??= newPipe();
+      } catch {
+        // Out of descriptors.
+        this.drop(end);
+        return false;
+      }
+      const n = Number(libc.splice(end.fd, null, other.pipe.write, null, PIPE_SIZE, SPLICE));
       if (n < 0) {
         if (errno() === EAGAIN) return true;
         this.drop(end);
@@ -103,7 +119,7 @@ export class Pipes {
       }
       if (n === 0) end.ended = true;
       else {
-        other.pending = this.buffer.subarray(0, n);
+        other.pending = n;
         if (!this.flush(other)) return false;
       }
     }
@@ -112,24 +128,20 @@ export class Pipes {
 
   /** Sends what is pending; false where the pair was dropped. */
   private flush(end: End): boolean {
-    let data = end.pending!;
-    while (data.length > 0) {
-      const n = Number(libc.send(end.fd, data, data.length, MSG.NOSIGNAL | MSG.DONTWAIT));
+    while (end.pending > 0) {
+      const n = Number(libc.splice(end.pipe!.read, null, end.fd, null, end.pending, SPLICE));
       if (n < 0) {
         if (errno() === EAGAIN) break;
         this.drop(end);
         return false;
       }
-      data = data.subarray(n);
+      end.pending -= n;
     }
-    // The shared buffer is another connection's in a moment.
-    if (data.length === 0) end.pending = undefined;
-    else end.pending = data.buffer === this.buffer.buffer ? data.slice() : data;
     return this.finish(end);
   }
 
   private finish(end: End): boolean {
-    if (end.other.ended && end.pending === undefined && !end.finished && end.connected) {
+    if (end.other.ended && end.pending === 0 && !end.finished && end.connected) {
       end.finished = true;
       libc.shutdown(end.fd, SHUT_WR);
     }
@@ -139,7 +151,10 @@ export class Pipes {
   }
 
   private rearm(end: End): void {
-    if (!end.closed) this.epoll.modify(end.fd, interest(end));
+    const wanted = interest(end);
+    if (end.closed || wanted === end.interest) return;
+    end.interest = wanted;
+    this.epoll.modify(end.fd, wanted);
   }
 
   private drop(end: End): void {
@@ -149,12 +164,21 @@ export class Pipes {
       this.epoll.remove(one.fd);
       this.ends.delete(one.fd);
       close(one.fd);
+      if (one.pipe === undefined) continue;
+      close(one.pipe.read);
+      close(one.pipe.write);
     }
   }
 }
 
+function newPipe(): { read: number; write: number } {
+  const [read, write] = pipe(O.NONBLOCK | O.CLOEXEC);
+  libc.fcntl(write, F_SETPIPE_SZ, PIPE_SIZE);
+  return { read, write };
+}
+
 function interest(end: End): number {
   if (!end.connected) return EPOLL.OUT;
-  const reading = !end.ended && end.other.pending === undefined && end.other.connected;
-  return (reading ? EPOLL.IN : 0) | (end.pending === undefined ? 0 : EPOLL.OUT);
+  const reading = !end.ended && end.other.pending === 0 && end.other.connected;
+  return (reading ? EPOLL.IN : 0) | (end.pending === 0 ? 0 : EPOLL.OUT);
 }
