@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { invalidParameter, messageOf } from "@gantry/spec";
+import { reserveDescriptors } from "@gantry/sys";
 import type { NetworkController, NetworkEvent } from "./contract.ts";
 import { Controller } from "./controller.ts";
 import { openResolver } from "./dns/resolver.ts";
@@ -76,6 +77,7 @@ export interface NetworkOptions {
  * is written by `restore`, or by the first container where nothing has to be restored.
  */
 export async function openNetwork(options: NetworkOptions): Promise<NetworkController> {
+  reserveDescriptors();
   const bridge = options.bridge || "gantry0";
   if (!isLinkName(bridge)) throw invalidParameter(`invalid bridge name ${JSON.stringify(bridge)}`);
   const store = new NetworkStore(options.db);

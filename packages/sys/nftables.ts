@@ -1,5 +1,7 @@
 import { CString, dlopen, type Pointer, FFIType as T } from "bun:ffi";
+import { readlinkSync } from "node:fs";
 import { unavailable } from "@gantry/spec";
+import { close, O, open } from "./file.ts";
 import { cstr } from "./libc.ts";
 
 const SYMBOLS = {
@@ -24,6 +26,52 @@ export class NftablesError extends Error {
   }
 }
 
+/** libnftables waits with select(2), which aborts the process where its socket's number is this or above. */
+const FD_SETSIZE = 1024;
+const RESERVED = 8;
+const reserved: number[] = [];
+
+/**
+ * Keeps some low descriptors free for libnftables, however many a process opens later. To be called while there are few; idempotent.
+ */
+export function reserveDescriptors(): void {
+  while (reserved.length < RESERVED) {
+    const fd = open("/dev/null", O.PATH | O.CLOEXEC);
+    if (fd >= FD_SETSIZE) {
+      close(fd);
+      return;
+    }
+    reserved.push(fd);
+  }
+}
+
+/** A context whose socket has a low number. Another thread may open something in between; then the next one is tried. */
+function newContext(lib: Library): Pointer {
+  reserveDescriptors();
+  for (let low = reserved.pop(); low !== undefined; low = reserved.pop()) {
+    close(low);
+    const context = lib.nft_ctx_new(0);
+    if (context === null) throw unavailable("libnftables: no memory for a context");
+    if (isSocket(low) || nextDescriptor() < FD_SETSIZE) return context as Pointer;
+    lib.nft_ctx_free(context as Pointer);
+  }
+  throw unavailable("libnftables: all descriptors that it can use are taken");
+}
+
+function isSocket(fd: number): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+  } catch {
+    return false;
+  }
+}
+
+function nextDescriptor(): number {
+  const fd = open("/dev/null", O.PATH | O.CLOEXEC);
+  close(fd);
+  return fd;
+}
+
 /**
  * libnftables(3) in the process, loaded at first use. For rules, chains and whatever is rare; elements of sets and maps
  * go through `NftElements`, which does not make the library list what is there.
@@ -35,11 +83,9 @@ export class Nftables {
   /** Throws GantryError (unavailable) with a clear text where the host has no libnftables. */
   constructor() {
     this.lib = library ??= load();
-    const context = this.lib.nft_ctx_new(0);
-    if (context === null) throw unavailable("libnftables: no memory for a context");
-    this.context = context as Pointer;
-    this.lib.nft_ctx_buffer_output(context);
-    this.lib.nft_ctx_buffer_error(context);
+    this.context = newContext(this.lib);
+    this.lib.nft_ctx_buffer_output(this.context);
+    this.lib.nft_ctx_buffer_error(this.context);
   }
 
   /**
@@ -58,6 +104,7 @@ export class Nftables {
 
   close(): void {
     this.lib.nft_ctx_free(this.context);
+    reserveDescriptors();
   }
 }
 
