@@ -21,6 +21,9 @@ export interface DaemonConfig {
   /** Environment for what the daemon fetches itself. */
   proxy: { http: string; https: string; no: string };
   warnings: string[];
+  /** Path of daemon.json, and the keys it has. */
+  configFile: string;
+  fileKeys: ReadonlySet<string>;
 }
 
 export const DEFAULT_CONFIG_FILE = "/etc/gantry/daemon.json";
@@ -42,10 +45,14 @@ export function parseDaemonConfig(args: string[]): DaemonConfig {
       `unable to configure the daemon with file ${path}: the following directives are specified both as a flag and in the configuration file: ${problems.join(", ")}`,
     );
   }
-  return settle(new Map([...file, ...flags]));
+  return {
+    ...settle(new Map([...file, ...flags])),
+    configFile: path,
+    fileKeys: new Set([...file.keys()].map((option) => option.key)),
+  };
 }
 
-function settle(values: Values): DaemonConfig {
+function settle(values: Values): Omit<DaemonConfig, "configFile" | "fileKeys"> {
   const get = <T>(name: string): T | undefined => {
     const option = byFlag.get(name) ?? byKey.get(name);
     return option === undefined ? undefined : (values.get(option) as T | undefined);

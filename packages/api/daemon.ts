@@ -8,6 +8,7 @@ import { openNetwork } from "@gantry/network";
 import { messageOf } from "@gantry/spec";
 import { closeWorkers, openStorage } from "@gantry/storage";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { reloadAttributes, reloadConfig } from "./daemon-reload.ts";
 import { type Listening, listenTcp, listenUnix, type TlsOptions } from "./http/index.ts";
 import { IdleKeeper } from "./idle.ts";
 import { buildPull } from "./routes/build-pull.ts";
@@ -20,6 +21,8 @@ const WARM_DELAY = 50;
 export interface Daemon {
   readonly engine: Engine;
   readonly addresses: string[];
+  /** Takes over what can change in a running daemon, as SIGHUP does; what is wrong is logged and changes nothing. */
+  reload(read: () => DaemonConfig): void;
   /** Ends it as SIGTERM does: containers are stopped unless live-restore is on. */
   stop(): Promise<void>;
 }
@@ -47,12 +50,13 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
     await storage.recover();
     const network = await openNetwork({ ...config.network, db: database, execRoot: settings.execRoot });
     const own = openRuntime();
-    const runtimes = new Map<string, Runtime>([["gantry", own]]);
-    for (const [name, { path, runtimeArgs }] of Object.entries(settings.runtimes)) {
-      const found = Bun.which(path);
-      if (found === null) throw new Error(`runtime ${name}: ${path}: executable file not found`);
-      runtimes.set(name, own.external({ name, path: found, ...(runtimeArgs ? { args: runtimeArgs } : {}) }));
-    }
+    const externalRuntimes = (named: typeof settings.runtimes): [string, Runtime][] =>
+      Object.entries(named).map(([name, { path, runtimeArgs }]) => {
+        const found = Bun.which(path);
+        if (found === null) throw new Error(`runtime ${name}: ${path}: executable file not found`);
+        return [name, own.external({ name, path: found, ...(runtimeArgs ? { args: runtimeArgs } : {}) })];
+      });
+    const runtimes = new Map<string, Runtime>([["gantry", own], ...externalRuntimes(settings.runtimes)]);
     const distribution = openDistribution({ storage, config: () => config.registry });
     const engine = await openEngine({
       config: settings,
@@ -100,6 +104,18 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
     return {
       engine,
       addresses: listening.map((one) => one.address),
+      reload(read) {
+        engine.log("info", `Got signal to reload configuration, reloading from: ${config.configFile}`);
+        try {
+          reloadConfig(config, read(), engine.runtimes, externalRuntimes);
+        } catch (error) {
+          engine.log("error", messageOf(error));
+          return;
+        }
+        const attributes = reloadAttributes(config);
+        engine.log("info", `Reloaded configuration: ${JSON.stringify(attributes)}`);
+        engine.events.emit("daemon", "reload", engine.id, { name: engine.id, ...attributes });
+      },
       stop() {
         stopped ??= (async () => {
           idle.stop();

@@ -117,6 +117,42 @@ describe.skipIf(!canRunContainers)("the daemon", () => {
     expect(await engine.api("GET", "/containers/json?limit=x")).toMatchObject({ status: 400 });
   });
 
+  test("SIGHUP takes daemon.json over, an invalid one changes nothing", async () => {
+    const path = engine.command[engine.command.indexOf("--config-file") + 1] as string;
+    const before = await Bun.file(path).json();
+    const pidfile = engine.command[engine.command.indexOf("--pidfile") + 1] as string;
+    const reload = async (text: string, line: string) => {
+      await Bun.write(path, text);
+      const seen = engine.log().length;
+      process.kill(Number(await Bun.file(pidfile).text()), "SIGHUP");
+      while (!engine.log().slice(seen).includes(line)) await Bun.sleep(5);
+    };
+    const since = Date.now() / 1000;
+    const changed = { ...before, labels: ["a=b"], debug: true, "registry-mirrors": ["https://m.example"], mtu: 1400 };
+    await reload(JSON.stringify(changed), "Reloaded configuration");
+    expect(engine.log()).toContain(`reloading from: ${path}`);
+    expect((await engine.api("GET", "/info")).body).toMatchObject({
+      Labels: ["a=b"],
+      Debug: true,
+      RegistryConfig: { Mirrors: ["https://m.example"] },
+    });
+    const wrong: [string, string][] = [
+      ['{"labels": ["c=d"', "unable to configure the daemon with file"],
+      ['{"labels": ["c=d"], "no-such": 1}', "don't match any configuration option: no-such"],
+      ['{"labels": ["c=d"], "hosts": ["unix:///x"]}', "specified both as a flag and in the configuration file"],
+      ['{"labels": ["c=d"], "runtimes": {"r": {"path": "/no/such"}}}', "executable file not found"],
+    ];
+    for (const [text, line] of wrong) await reload(text, line);
+    expect((await engine.api("GET", "/info")).body).toMatchObject({ Labels: ["a=b"], Debug: true });
+    await reload(JSON.stringify({ ...before, labels: [], debug: false, "registry-mirrors": [] }), "Reloaded");
+    expect((await engine.api("GET", "/info")).body).toMatchObject({ Labels: [], Debug: false });
+    const events = await engine.docker(
+      ...["events", "--since", String(since), "--until", String(Date.now() / 1000 + 0.01)],
+      ...["--filter", "type=daemon", "--format", "{{.Action}} {{.Actor.Attributes.labels}}"],
+    );
+    expect(events.stdout).toBe('reload ["a=b"]\nreload []\n');
+  });
+
   test("a second daemon on the same files is refused", async () => {
     const second = Bun.spawn(engine.command, { stdout: "ignore", stderr: "pipe" });
     expect(await second.exited).toBe(1);

@@ -1,7 +1,9 @@
 /** A daemon as its own process, for tests: `bun main.ts <dockerd flags>`. Ends cleanly on SIGTERM and SIGINT. */
 import { parseDaemonConfig, startDaemon } from "@gantry/api";
 
-const daemon = await startDaemon(parseDaemonConfig(process.argv.slice(2).filter((arg) => arg !== "daemon")));
+const read = () => parseDaemonConfig(process.argv.slice(2).filter((arg) => arg !== "daemon"));
+const daemon = await startDaemon(read());
+process.on("SIGHUP", () => daemon.reload(read));
 process.stdout.write(`ready ${daemon.addresses.join(" ")}\n`);
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   process.on(signal, () => {

@@ -28,9 +28,9 @@ export const daemon = defineCommand({
       stopping = resolve;
     });
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping?.());
-    // A closed terminal does not end an engine.
-    process.on("SIGHUP", () => {});
-    let running: Awaited<ReturnType<typeof startDaemon>>;
+    let running: Awaited<ReturnType<typeof startDaemon>> | undefined;
+    // Before the engine is up it has just read its configuration.
+    process.on("SIGHUP", () => running?.reload(() => parseDaemonConfig([...args])));
     try {
       const config = parseDaemonConfig([...args]);
       if (config.validate) {
