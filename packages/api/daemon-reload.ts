@@ -53,7 +53,11 @@ export function reloadConfig(
 export function reloadAttributes({ engine, registry }: DaemonConfig): Record<string, string> {
   return {
     debug: String(engine.debug),
+    "default-cgroupns-mode": engine.defaultCgroupnsMode,
+    "default-ipc-mode": engine.defaultIpcMode,
     "default-runtime": engine.defaultRuntime,
+    "default-shm-size": String(engine.defaultShmSize),
+    features: "map[]",
     "insecure-registries": JSON.stringify(registry.insecureRegistries),
     labels: JSON.stringify(engine.labels),
     "live-restore": String(engine.liveRestore),

@@ -238,7 +238,12 @@ static void next_stamp(struct stamp *s) {
   if (++s->nanoseconds == 1000000000) s->nanoseconds = 0, s->seconds++;
   last.tv_sec = (time_t)s->seconds;
   last.tv_nsec = s->nanoseconds;
-  set_stamp(s, s->seconds, s->nanoseconds);
+  /* mostly one digit is another: "2006-01-02T15:04:05.999999999Z", whose zeros at the end are not written */
+  char *digit = s->text + 28;
+  if (s->length == 30 && *digit >= '1' && *digit < '9')
+    ++*digit;
+  else
+    set_stamp(s, s->seconds, s->nanoseconds);
 }
 
 /* All parts of a line bear the time of the first. */
