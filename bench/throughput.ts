@@ -36,10 +36,13 @@ async function image(folder: string): Promise<string> {
 const median = (list: number[]) => list.toSorted((a, b) => a - b)[list.length >> 1] ?? 0;
 
 async function throughput(command: string[]): Promise<number> {
-  const out = await $`${command} -J -t ${seconds}`.quiet().nothrow().json();
-  return (
-    ((out as { end?: { sum_received?: { bits_per_second: number } } }).end?.sum_received?.bits_per_second ?? 0) / 1e9
-  );
+  const out = (await $`${command} -J -t ${seconds}`.quiet().nothrow().json()) as {
+    error?: string;
+    end?: { sum_received?: { bits_per_second: number } };
+  };
+  const bits = out.end?.sum_received?.bits_per_second ?? 0;
+  if (bits === 0) throw new Error(`${command.join(" ")}: ${out.error ?? "nothing was received"}`);
+  return bits / 1e9;
 }
 
 const folder = mkdtempSync(join(tmpdir(), "gantry-throughput-"));
