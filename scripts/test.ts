@@ -13,15 +13,19 @@ for (const path of [...new Glob("{packages,test,bench,scripts}/**/*.test.ts").sc
   rooms.set(room, [...(rooms.get(room) ?? []), path]);
 }
 
-/** Skipped tests by the group they stand in, each once (bun lists them again at the end). */
-function skippedGroups(text: string): Map<string, number> {
-  const names = new Set([...text.matchAll(/^\(skip\) (.*)$/gm)].map((line) => line[1]!.replace(/ \[[\d.]+m?s\]$/, "")));
-  const groups = new Map<string, number>();
-  for (const name of names) {
-    const group = name.includes(" > ") ? name.slice(0, name.indexOf(" > ")) : name;
-    groups.set(group, (groups.get(group) ?? 0) + 1);
+/** The names of the failed tests, each with the first line that says why. */
+function failedTests(text: string): string[] {
+  const found: string[] = [];
+  let reason: string[] = [];
+  for (const line of text.split("\n")) {
+    if (/^(error|\w*Error):|^\s*[-+] {2,}\S/.test(line) && reason.length < 8) reason.push(line.trim());
+    else if (/^\((pass|skip)\) /.test(line)) reason = [];
+    else if (line.startsWith("(fail) ")) {
+      if (!found.some((one) => one.startsWith(line))) found.push([line, ...reason].join("\n         "));
+      reason = [];
+    } else if (/^\d+ tests? (failed|skipped):$/.test(line.trim())) break;
   }
-  return groups;
+  return found;
 }
 
 let passed = 0;
@@ -49,13 +53,13 @@ for (const [room, files] of rooms) {
   console.log(
     `${code === 0 ? "ok  " : "FAIL"} ${room} (${count("pass")} tests, ${count("skip")} skipped, ${seconds} s)`,
   );
-  for (const [group, tests] of skippedGroups(text)) console.log(`     skipped: ${group} (${tests})`);
   if (code !== 0) {
+    // Here already: of a long record some see only the beginning, others only the end.
+    for (const one of failedTests(text)) console.log(`     ${one}`);
     if (count("fail") === 0) failed++;
     bad.push({ room, text });
   }
 }
-// Last, and without what passed: whoever sees only the end of a long record sees why it failed.
 for (const { room, text } of bad) {
   console.log(`\n==== ${room} ====`);
   console.log(text.replace(/^\((pass|skip)\) .*\n/gm, "").replace(/^\n+/gm, "\n"));

@@ -90,20 +90,21 @@ test("errno, log, flags, and comparisons of 64 bits", () => {
     flags: ["SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"],
     syscalls: [
       { names: ["getpriority"], action: "SCMP_ACT_ERRNO", errnoRet: 77 },
-      { names: ["getsid"], action: "SCMP_ACT_LOG" },
+      { names: ["gettid"], action: "SCMP_ACT_LOG" },
       { names: ["prlimit64"], action: "SCMP_ACT_ERRNO", errnoRet: 99, args: [{ index: 3, value, op: "SCMP_CMP_GT" }] },
     ],
   };
   const { set, results } = inChild(profile, [
     ["getpriority", [0, 0]],
-    ["getsid", [0]],
+    // Not getsid(2): that is 0 below a PID 1 that never made a session.
+    ["gettid", []],
     ["prlimit64", [0, 99, 0, value]],
     ["prlimit64", [0, 99, 0, value + 1]],
   ]);
   expect(set).toBe(0);
   expect(results).toEqual({
     "getpriority(0,0)": -77,
-    "getsid(0)": 1,
+    "gettid()": 1,
     [`prlimit64(0,99,0,${value})`]: EINVAL,
     [`prlimit64(0,99,0,${value + 1})`]: -99,
   });
