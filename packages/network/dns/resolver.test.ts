@@ -131,3 +131,55 @@ threads = [threading.Thread(target=work) for i in range(50)]
 print("bad", len(bad))`);
   expect(out).toBe("bad 0");
 });
+
+/** Keeps `window` queries under way until `total` were asked; prints how many right answers came, and how fast. */
+const FLOOD = `
+// Sixteen sockets: what one can hold of answers would not do for a window of this size.
+const [total, window, sockets] = [50_000, 1024, 16];
+const query = Buffer.from([0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 100, 98, 0, 0, 1, 0, 1]);
+let [asked, right, wrong] = [0, 0, 0];
+const begun = performance.now();
+const finished = Promise.withResolvers();
+const ask = (socket, count) => {
+  const batch = Array(Math.min(count, total - asked)).fill(query);
+  asked += batch.length;
+  for (let sent = 0; sent < batch.length; ) sent += socket.sendMany(batch.slice(sent));
+};
+const all = [];
+for (let i = 0; i < sockets; i++) {
+  let credit = 0;
+  all.push(await Bun.udpSocket({
+    connect: { hostname: "127.0.0.11", port: 53 },
+    socket: {
+      data(socket, answer) {
+        if (answer[1] === 7 && (answer[3] & 15) === 0 && answer.subarray(-4).join(".") === "10.0.0.7") right++;
+        else wrong++;
+        if (right + wrong === total) finished.resolve();
+        if (++credit < 32) return;
+        credit = 0;
+        ask(socket, 32);
+      },
+    },
+  }));
+}
+for (const socket of all) ask(socket, window / sockets);
+await Promise.race([finished.promise, Bun.sleep(20_000)]);
+const seconds = (performance.now() - begun) / 1000;
+console.log(JSON.stringify({ right, wrong, perSecond: Math.round(right / seconds) }));
+process.exit(0);
+`;
+
+test("50,000 queries at a thousand under way all get their answer, and another program its own meanwhile", async () => {
+  await resolver.addSandbox(sandbox());
+  const flood = inNetworkNamespace(netns, () => ({
+    process: Bun.spawn([process.execPath, "-e", FLOOD], { stdout: "pipe", stderr: "inherit" }),
+  })).process;
+  const [text, meanwhile] = await Promise.all([
+    new Response(flood.stdout).text(),
+    inside(`${LOOKUP}\nprint(*{ask("db") for i in range(20)})`),
+  ]);
+  const { right, wrong, perSecond } = JSON.parse(text) as Record<string, number>;
+  console.log(`resolver: ${perSecond} queries a second`);
+  expect({ right, wrong }).toEqual({ right: 50_000, wrong: 0 });
+  expect(meanwhile).toBe("(0, '10.0.0.7')");
+});
