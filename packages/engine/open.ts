@@ -45,8 +45,8 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
         if (ownsNetwork(container)) live.push({ containerId: container.id, pid: task.pid });
         return;
       }
-      if (task !== null && status === "created") {
-        // The daemon died between making and starting it: it never ran.
+      if (task !== null && (status === "created" || (await task.neverStarted().catch(() => false)))) {
+        // The daemon died between making and starting it, or while it did away with it: it never ran.
         await task.kill(9, true).catch(() => {});
         await task.wait().catch(() => {});
         await task.delete().catch(() => {});
@@ -215,6 +215,7 @@ export async function shutdownEngine(engine: Engine): Promise<void> {
         }),
     );
   }
+  await Promise.all(engine.containers.all().map((container) => container.prepared?.discard()));
   await Promise.all([...engine.background]);
   await engine.network.shutdown();
 }

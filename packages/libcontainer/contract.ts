@@ -152,6 +152,8 @@ export interface Task {
   /** Init's pid on the host. */
   readonly pid: number;
   status(): Promise<TaskStatus>;
+  /** Whether it is sure that nobody has asked for its start, even if its init has ended meanwhile. */
+  neverStarted(): Promise<boolean>;
   start(): Promise<void>;
   attach(request: AttachRequest): Promise<AttachStream>;
   exec(request: ExecRequest): Promise<ExecTask>;

@@ -100,6 +100,7 @@ export async function copyToContainer(
 
 /** A tar of a container's whole file system, without what is mounted into it. */
 export async function exportContainer(engine: Engine, container: Container): Promise<ReadableStream<Uint8Array>> {
+  await container.prepared?.discard();
   const view = await engine.storage.layers.view(container.id, { readonly: true });
   try {
     container.emit("export");

@@ -51,6 +51,7 @@ export async function locate(engine: Engine, container: Container, path: string,
     const parent = open(posix.dirname(source), O.PATH | O.DIRECTORY);
     return { rootFd: parent, path: `/${posix.basename(source)}`, writable, close: () => close(parent) };
   }
+  await container.prepared?.discard();
   const view = await engine.storage.layers.view(container.id, write ? {} : { readonly: true });
   return { rootFd: view.fd, path, writable, close: () => view.close() };
 }

@@ -1,6 +1,7 @@
 import type { AttachRequest, AttachStream } from "@gantry/libcontainer";
 import { conflict, invalidParameter } from "@gantry/spec";
 import type { Container } from "./container.ts";
+import { prepareStart } from "./prepare.ts";
 
 /**
  * Attaches to a container's stdio: at once where it runs; where it does not, once it is started (null when it is
@@ -13,7 +14,11 @@ export function attachContainer(container: Container, request: AttachRequest): P
   if (container.removing || container.removed) return Promise.resolve(null);
   const wanted = { ...request, stdin: request.stdin && container.record.config.OpenStdin === true };
   if (container.task !== null && container.running) return container.task.attach(wanted);
-  return new Promise((resolve) => container.pendingAttach.push({ request: wanted, resolve }));
+  const attached = new Promise<AttachStream | null>((resolve) => {
+    container.pendingAttach.push({ request: wanted, resolve });
+  });
+  prepareStart(container.engine, container);
+  return attached;
 }
 
 const CONTROL: Record<string, number> = { "@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, _: 31 };

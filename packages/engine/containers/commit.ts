@@ -29,6 +29,7 @@ export async function commitContainer(
   const { record, task } = container;
   const paused = options.pause && task !== null && container.state.status === "running";
   if (paused) await task.pause();
+  await container.prepared?.discard();
   let layer: Awaited<ReturnType<typeof engine.storage.layers.commitContainer>> | null = null;
   const lease = engine.storage.lease();
   try {

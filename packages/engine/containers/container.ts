@@ -2,6 +2,7 @@ import type { AttachRequest, AttachStream, ExitStatus, Task } from "@gantry/libc
 import { messageOf } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { Mutex } from "../mutex.ts";
+import type { PreparedStart } from "./prepare.ts";
 import type { ContainerRecord, ContainerStateRecord } from "./record.ts";
 
 /** Someone who attached before the container was started. */
@@ -25,6 +26,8 @@ export class Container {
   /** Start, stop, removal, rename and so on happen one after the other. */
   readonly lock = new Mutex();
   pendingAttach: PendingAttach[] = [];
+  /** Its task, where that was made ahead of the start. Whoever else touches its files discards it first. */
+  prepared: PreparedStart | null = null;
   readonly execIds = new Set<string>();
   /** Resolves when the running task has been dealt with after its exit. */
   exited: Promise<void> | null = null;

@@ -1,22 +1,16 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { hostname as hostName } from "node:os";
-import { type AttachStream, type CreateRequest, type Rootfs, StartError, type Task } from "@gantry/libcontainer";
-import type { PreparedSandbox } from "@gantry/network";
-import { conflict, GantryError, invalidParameter, messageOf, notFound, notModified, systemError } from "@gantry/spec";
+import { mkdirSync } from "node:fs";
+import { type AttachStream, StartError, type Task } from "@gantry/libcontainer";
+import { conflict, GantryError, invalidParameter, messageOf, notModified, systemError } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { startHealth } from "../health/monitor.ts";
-import { logTarget } from "../logs/target.ts";
-import { containerSpec, type Sharing } from "../spec/container-spec.ts";
-import type { NetworkFiles } from "../spec/mounts.ts";
 import { now } from "../time.ts";
-import { acquireHostMounts, imagePath, releaseHostMounts } from "../volumes/host-mounts.ts";
-import { volumeReady } from "../volumes/ready.ts";
+import { acquireHostMounts, releaseHostMounts } from "../volumes/host-mounts.ts";
 import type { Container } from "./container.ts";
 import { watchExit } from "./exit.ts";
-import { linkedEnv } from "./links.ts";
+import { abandon } from "./prepare.ts";
 import { removeLocked } from "./remove.ts";
+import { runtimeRequest, writeFiles } from "./request.ts";
 import { containerShm } from "./shm.ts";
-import { containerUser } from "./user.ts";
 
 export interface StartOptions {
   /** The restart manager starts it: the restart count is kept. */
@@ -50,11 +44,15 @@ export async function startLocked(engine: Engine, container: Container, options:
   let sandboxed = false;
   let begun = "";
   try {
+    task = (await container.prepared?.take()) ?? null;
     const sandbox = await engine.network.prepare(sandboxRequest(container));
     sandboxed = true;
-    await acquireHostMounts(engine, container);
-    const request = await buildRequest(engine, container, sandbox);
-    task = await engine.runtime(container.record.runtime).create(request);
+    if (task === null) await acquireHostMounts(engine, container);
+    const files = writeFiles(engine, container, sandbox);
+    if (task === null) {
+      const request = await runtimeRequest(engine, container, files);
+      task = await engine.runtime(container.record.runtime).create(request);
+    }
     await attachEarly(container, task);
     if (ownsNetwork(container)) await plumb(engine, container, task);
     // Taken before it runs: whoever asks for the log since then is to see its first line.
@@ -91,16 +89,6 @@ export async function startLocked(engine: Engine, container: Container, options:
   container.saveState();
   container.emit("start");
   watchExit(engine, container, task);
-}
-
-async function abandon(task: Task): Promise<void> {
-  try {
-    await task.kill(9, true);
-    await task.wait();
-  } catch {
-    // It never ran.
-  }
-  await task.delete().catch(() => {});
 }
 
 /** Those who attached to the created container are connected before its first byte of output. */
@@ -153,105 +141,6 @@ function sandboxRequest(container: Container) {
     links: host.Links ?? [],
     sysctls: host.Sysctls ?? {},
   };
-}
-
-/** Writes the container's own files and puts together what the runtime needs. */
-async function buildRequest(engine: Engine, container: Container, sandbox: PreparedSandbox): Promise<CreateRequest> {
-  const { record } = container;
-  const { config, hostConfig: host } = record;
-  const sharing = namespaces(engine, container);
-  const hostname = config.Hostname || hostName();
-  const links = linkedEnv(engine, container, true);
-  const files = writeFiles(engine, container, sandbox, hostname);
-  sandbox.onHostsChange?.((hosts) => writeFileSync(files.hosts, hosts));
-  for (const mount of record.mounts) await volumeReady(engine, mount);
-  const layer = engine.storage.layers.getContainer(record.id);
-  const readonly = host.ReadonlyRootfs === true ? { readonly: true } : {};
-  const rootfs: Rootfs =
-    layer.lower.length === 0
-      ? { type: "directory", path: layer.upper, ...readonly }
-      : {
-          type: "overlay",
-          lower: layer.lower,
-          upper: layer.upper,
-          work: layer.work,
-          ...(host.AutoRemove === true ? { volatile: true } : {}),
-          ...readonly,
-        };
-  const useInit = host.Init ?? engine.config.init;
-  // Images are mounted anew at each start, at a place of the container's own.
-  const mounts = record.mounts.map((mount, index) =>
-    mount.type === "image" ? { ...mount, source: imagePath(engine, container, index) } : mount,
-  );
-  const spec = containerSpec({
-    record: { ...record, mounts },
-    engine: engine.config,
-    hostname,
-    links,
-    user: await containerUser(engine, container),
-    files,
-    shm: containerShm.acquire(container),
-    sharing,
-    cgroupV2: engine.cgroupV2,
-    init: useInit === true ? engine.initBinary : null,
-  });
-  const [height, width] = host.ConsoleSize ?? [];
-  return {
-    id: record.id,
-    spec,
-    rootfs,
-    stateDir: container.stateDir,
-    exitFile: container.exitFile,
-    terminal: config.Tty === true,
-    openStdin: config.OpenStdin === true,
-    stdinOnce: config.StdinOnce === true,
-    ...(config.Tty === true && height && width ? { consoleSize: { height, width } } : {}),
-    log: logTarget(container),
-  };
-}
-
-function namespaces(engine: Engine, container: Container): Sharing {
-  const { hostConfig: host } = container.record;
-  const join = (mode: string | null | undefined, type: string): string => {
-    if (mode === "host") return "host";
-    if (!mode?.startsWith("container:")) return "new";
-    const name = mode.slice(10);
-    const other = engine.containers.find(name);
-    const what = type === "network" ? "network namespace" : type === "ipc" ? "IPC namespace" : "PID namespace";
-    if (other === null) throw notFound(`joining ${what} of container: No such container: ${name}`);
-    if (!other.running)
-      throw conflict(
-        `cannot join ${what} of a non running container: container ${other.name} is ${other.state.status}`,
-      );
-    return `/proc/${other.state.pid}/ns/${type === "network" ? "net" : type}`;
-  };
-  return {
-    network: join(host.NetworkMode, "network"),
-    ipc: join(host.IpcMode, "ipc"),
-    pid: join(host.PidMode, "pid"),
-    uts: host.UTSMode === "host" ? "host" : "new",
-  };
-}
-
-function writeFiles(engine: Engine, container: Container, sandbox: PreparedSandbox, hostname: string): NetworkFiles {
-  const mode = container.record.hostConfig.NetworkMode ?? "";
-  if (mode.startsWith("container:")) {
-    const other = engine.containers.get(mode.slice(10));
-    return { hosts: `${other.dir}/hosts`, hostname: `${other.dir}/hostname`, resolvConf: `${other.dir}/resolv.conf` };
-  }
-  const { dir } = container;
-  const files = { hosts: `${dir}/hosts`, hostname: `${dir}/hostname`, resolvConf: `${dir}/resolv.conf` };
-  const host = (path: string) => {
-    try {
-      return readFileSync(path, "utf8");
-    } catch {
-      return "";
-    }
-  };
-  writeFileSync(files.hosts, sandbox.hosts || host("/etc/hosts"));
-  writeFileSync(files.resolvConf, sandbox.resolvConf || host("/etc/resolv.conf"));
-  writeFileSync(files.hostname, `${hostname}\n`);
-  return files;
 }
 
 /** Docker's status, exit code and words for a start that failed. */

@@ -29,6 +29,11 @@ export function releaseHostMounts(engine: Engine, container: Container): void {
   }
 }
 
+/** Whether this one is mounted on the host while its container runs. */
+export function needsHostMount(engine: Engine, entry: ContainerMount): boolean {
+  return entry.type === "image" || (entry.type === "volume" && device(engine, entry) !== null);
+}
+
 /** Where an image is mounted for a container. */
 export function imagePath(engine: Engine, container: Container, index: number): string {
   return `${engine.config.execRoot}/images/${container.id}/${index}`;

@@ -157,6 +157,16 @@ describe.skipIf(!canRun)("a shim under pressure", () => {
     await task.wait();
   });
 
+  test("what was made this moment can be killed whole, before its start", async () => {
+    for (let round = 0; round < 10; round++) {
+      const { task } = await bench.create(dockerSpec(["true"]));
+      await task.kill(9, true);
+      expect((await task.wait()).exitCode).toBe(137);
+      expect(await task.neverStarted()).toBe(true);
+      await task.delete();
+    }
+  });
+
   test("a reader that sleeps holds the process up, and loses nothing", async () => {
     const { task } = await bench.create(dockerSpec(["sh", "-c", "head -c 40000000 /dev/zero; echo end >&2"]), {
       log: null,

@@ -106,13 +106,23 @@ export function decodeExit(body: Uint8Array): ExitStatus {
   };
 }
 
-export function decodeState(body: Uint8Array): { state: number; pid: number; terminal: boolean; ready: boolean } {
+export interface State {
+  state: number;
+  pid: number;
+  terminal: boolean;
+  ready: boolean;
+  startAsked: boolean;
+}
+
+export function decodeState(body: Uint8Array): State {
   const view = viewOf(body);
   return {
     state: view.getUint32(0, true),
     pid: view.getInt32(4, true),
     terminal: view.getUint32(8, true) !== 0,
     ready: view.getUint32(12, true) !== 0,
+    // A shim of an older daemon does not say; what it has was started.
+    startAsked: body.length < 20 || view.getUint32(16, true) !== 0,
   };
 }
 

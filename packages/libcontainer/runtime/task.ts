@@ -86,6 +86,10 @@ export class GantryTask implements Task {
     return this.#record.cgroup && this.#cgroups.isFrozen(this.#record.cgroup) ? "paused" : "running";
   }
 
+  async neverStarted(): Promise<boolean> {
+    return (await this.#shimState())?.startAsked === false;
+  }
+
   async start(): Promise<void> {
     try {
       await this.#request(Op.start);
@@ -135,7 +139,8 @@ export class GantryTask implements Task {
   async kill(signal: number, all = false): Promise<void> {
     if (all && this.#record.cgroup) {
       this.#cgroups.signalAll(this.#record.cgroup, signal);
-      return;
+      // An init that was made this moment may not be in its cgroup yet: the shim knows it all the same.
+      if (signal !== SIGKILL) return;
     }
     try {
       await this.#request(Op.kill, "", signalBody(signal));

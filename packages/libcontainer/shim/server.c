@@ -380,8 +380,8 @@ static void op_state(struct connection *c, uint32_t sequence, struct task_proces
   struct {
     uint32_t state;
     int32_t pid;
-    uint32_t terminal, ready;
-  } body = {(uint32_t)p->state, p->pid, p->terminal, p->ready};
+    uint32_t terminal, ready, start_asked;
+  } body = {(uint32_t)p->state, p->pid, p->terminal, p->ready, p->start_asked};
   reply(c, sequence, STATUS_OK, &body, sizeof body);
 }
 
