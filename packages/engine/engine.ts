@@ -6,6 +6,7 @@ import type { EngineConfig } from "./config/engine-config.ts";
 import { Containers } from "./containers/containers.ts";
 import { EventBus } from "./events/event-bus.ts";
 import { Execs } from "./exec/execs.ts";
+import { followNetworks } from "./networks/files.ts";
 import { ContainerStore } from "./state/container-store.ts";
 
 /** What an engine is made of. */
@@ -55,6 +56,7 @@ export class Engine {
     this.id = parts.id;
     this.cgroupV2 = cgroupV2;
     this.containers = new Containers(this, new ContainerStore(parts.database));
+    parts.network.onFiles((change) => followNetworks(this, change));
     parts.network.onEvent((event) => {
       this.events.emit("network", event.action, event.networkId, {
         name: event.networkName,

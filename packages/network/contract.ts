@@ -49,6 +49,15 @@ export interface NetworkController {
   stats(containerId: string): Promise<Record<string, InterfaceStats>>;
   /** Tells the engine to emit `network` events. */
   onEvent(listener: (event: NetworkEvent) => void): void;
+  /** Tells the engine what of a running container's files must follow a change of its networks. */
+  onFiles(listener: (change: FilesChange) => void): void;
+}
+
+/** Texts as they were given out last and as they are to be; what a user wrote into the file meanwhile is theirs. */
+export interface FilesChange {
+  containerId: string;
+  hosts: { before: string; text: string };
+  resolvConf: { before: string; text: string };
 }
 
 export interface NetworkEvent {
@@ -85,8 +94,6 @@ export interface PreparedSandbox {
   /** Text of the container's /etc/hosts; empty where the namespace is shared with the host's files. */
   hosts: string;
   resolvConf: string;
-  /** Where /etc/hosts must be rewritten later (another endpoint joined), the controller calls back with its new text. */
-  onHostsChange?: (listener: (hosts: string) => void) => void;
 }
 
 export interface InterfaceStats {

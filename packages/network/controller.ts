@@ -8,7 +8,14 @@ import {
   notFound,
   type PortBinding,
 } from "@gantry/spec";
-import type { InterfaceStats, NetworkController, NetworkEvent, PreparedSandbox, SandboxRequest } from "./contract.ts";
+import type {
+  FilesChange,
+  InterfaceStats,
+  NetworkController,
+  NetworkEvent,
+  PreparedSandbox,
+  SandboxRequest,
+} from "./contract.ts";
 import type { Firewall } from "./firewall/firewall.ts";
 import type { Host } from "./host.ts";
 import { inspectEndpoint, inspectNetwork, inspectPorts } from "./inspect.ts";
@@ -31,6 +38,7 @@ export interface ControllerParts {
   allocator: PortAllocator;
   resolver: Resolver | undefined;
   listeners: Set<(event: NetworkEvent) => void>;
+  filesListeners: Set<(change: FilesChange) => void>;
   stop: (() => Promise<void> | void)[];
 }
 
@@ -188,6 +196,10 @@ export class Controller implements NetworkController {
 
   onEvent(listener: (event: NetworkEvent) => void): void {
     this.parts.listeners.add(listener);
+  }
+
+  onFiles(listener: (change: FilesChange) => void): void {
+    this.parts.filesListeners.add(listener);
   }
 
   private async ready(): Promise<void> {

@@ -99,8 +99,8 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     expect(z.DNSNames).toEqual(["box", "web"]);
 
     let hosts = "";
-    box.onHostsChange!((text) => {
-      hosts = text;
+    net.onFiles((change) => {
+      hosts = change.hosts.text;
     });
     await net.connect("box", "a", {});
     expect(inside(box.fd).routes.sort()).toEqual(["10.202.0.1 eth1", "fd00:202::1 eth1"]);

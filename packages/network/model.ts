@@ -84,6 +84,10 @@ export interface Sandbox {
   extraHosts: string[];
   links: string[];
   sysctls: Record<string, string>;
+  /** It was on a user-defined network: its /etc/resolv.conf names the embedded resolver from then on. */
+  embedded?: boolean;
+  /** What its /etc/resolv.conf was given last. */
+  resolvConf?: string;
 }
 
 /** The address without its prefix length. */

@@ -22,9 +22,10 @@ export class Names {
     return [...new Set(names.filter((name) => name !== ""))];
   }
 
-  /** Whether the container has the embedded resolver, as on user-defined networks. */
+  /** Whether the container has the embedded resolver: it is, or was since its start, on a user-defined network. */
   usesResolver(sandbox: Sandbox): boolean {
     if (this.resolver === undefined || sandbox.mode !== "network") return false;
+    if (sandbox.embedded === true) return true;
     return sandbox.endpoints.some((endpoint) => !this.networks.get(endpoint.networkId).predefined);
   }
 
@@ -41,6 +42,7 @@ export class Names {
   async start(sandbox: Sandbox, namespaceFd: number): Promise<void> {
     const { resolver, networks } = this;
     if (resolver === undefined || !this.usesResolver(sandbox)) return;
+    sandbox.embedded = true;
     const { upstreams, options, search } = this.resolvConf(sandbox);
     for (const endpoint of sandbox.endpoints) this.register(sandbox, endpoint);
     await resolver.addSandbox({

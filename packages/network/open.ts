@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { invalidParameter, messageOf } from "@gantry/spec";
 import { reserveDescriptors } from "@gantry/sys";
-import type { NetworkController, NetworkEvent } from "./contract.ts";
+import type { FilesChange, NetworkController, NetworkEvent } from "./contract.ts";
 import { Controller } from "./controller.ts";
 import { openResolver } from "./dns/resolver.ts";
 import { BridgeDriver } from "./drivers/bridge.ts";
@@ -56,6 +56,7 @@ export interface NetworkOptions {
   addressPools?: AddressPool[];
   /** False: no firewall table is written. */
   iptables?: boolean;
+  /** False: nothing of IPv6 is filtered or translated; ports published there go through the relay, as by Docker's proxy. */
   ip6tables?: boolean;
   ipForward?: boolean;
   ipForwardNoDrop?: boolean;
@@ -100,7 +101,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     if (host.enableForwarding(store, ipv6) && !options.ipForwardNoDrop) firewall.setGuard(true);
   };
   const own = [
-    new BridgeDriver(host, firewall, forwarding),
+    new BridgeDriver(host, firewall, forwarding, options.ip6tables ?? true),
     new SublinkDriver("macvlan", host),
     new SublinkDriver("ipvlan", host),
     deviceless("host"),
@@ -113,8 +114,17 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   const allocator = new PortAllocator();
   const relays = new Relays();
   if (firewall.enabled) relays.start();
-  const publisher = new Publisher(networks, firewall, connections, allocator, options.ip ?? "", relays);
+  const publisher = new Publisher(
+    networks,
+    firewall,
+    connections,
+    allocator,
+    options.ip ?? "",
+    relays,
+    options.ip6tables ?? true,
+  );
   const listeners = new Set<(event: NetworkEvent) => void>();
+  const filesListeners = new Set<(change: FilesChange) => void>();
   const names: Names = new Names(
     networks,
     resolver,
@@ -131,6 +141,9 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     resolver,
     emit: (event) => {
       for (const listener of listeners) listener(event);
+    },
+    filesChanged: (change) => {
+      for (const listener of filesListeners) listener(change);
     },
   });
 
@@ -176,6 +189,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     allocator,
     resolver,
     listeners,
+    filesListeners,
     stop: [() => clearInterval(watch), () => relays.stop(), () => connections.now()],
   });
 }

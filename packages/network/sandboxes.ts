@@ -1,5 +1,5 @@
 import { type EndpointSettings, notFound, type PortBinding, systemError } from "@gantry/spec";
-import type { NetworkEvent, PreparedSandbox, SandboxRequest } from "./contract.ts";
+import type { FilesChange, NetworkEvent, PreparedSandbox, SandboxRequest } from "./contract.ts";
 import type { Endpoints } from "./endpoints.ts";
 import { chooseGateways } from "./gateways.ts";
 import type { Host } from "./host.ts";
@@ -20,12 +20,12 @@ export interface SandboxParts {
   names: Names;
   resolver: Resolver | undefined;
   emit: (event: NetworkEvent) => void;
+  filesChanged: (change: FilesChange) => void;
 }
 
 /** Containers' namespaces: what of the world they see, and how the world sees them. */
 export class Sandboxes {
   readonly byContainer = new Map<string, Sandbox>();
-  private readonly hostsListeners = new Map<string, (hosts: string) => void>();
 
   constructor(private readonly parts: SandboxParts) {}
 
@@ -44,12 +44,9 @@ export class Sandboxes {
           : request.portBindings;
         sandbox.ports = this.parts.publisher.allocate(sandbox, bindings);
       }
+      sandbox.resolvConf = this.parts.names.resolvConf(sandbox).text;
       this.parts.store.saveSandbox(sandbox);
-      return {
-        hosts: this.parts.names.hosts(sandbox),
-        resolvConf: this.parts.names.resolvConf(sandbox).text,
-        onHostsChange: (listener) => this.hostsListeners.set(sandbox.containerId, listener),
-      };
+      return { hosts: this.parts.names.hosts(sandbox), resolvConf: sandbox.resolvConf };
     } catch (error) {
       await this.release(sandbox.containerId);
       throw error;
@@ -98,7 +95,6 @@ export class Sandboxes {
     const sandbox = this.byContainer.get(containerId);
     if (sandbox === undefined) return;
     this.byContainer.delete(containerId);
-    this.hostsListeners.delete(containerId);
     let failure: unknown;
     try {
       this.parts.publisher.withdraw(sandbox);
@@ -122,6 +118,7 @@ export class Sandboxes {
       this.parts.endpoints.check(network, settings);
       return;
     }
+    const hosts = this.parts.names.hosts(sandbox);
     const endpoint = await this.parts.endpoints.create(sandbox, network, settings);
     const namespace = Namespace.of(sandbox.pid);
     try {
@@ -142,8 +139,7 @@ export class Sandboxes {
     } finally {
       namespace?.close();
     }
-    this.parts.store.saveSandbox(sandbox);
-    this.hostsListeners.get(containerId)?.(this.parts.names.hosts(sandbox));
+    this.renew(sandbox, hosts);
     this.emit("connect", endpoint);
   }
 
@@ -154,6 +150,7 @@ export class Sandboxes {
       if (force) return;
       throw notFound(`container ${containerId} is not connected to network ${network.name}`);
     }
+    const hosts = this.parts.names.hosts(sandbox);
     sandbox.endpoints = sandbox.endpoints.filter((one) => one !== endpoint);
     this.parts.resolver?.removeEndpoint(containerId, network.id);
     const left = await this.parts.endpoints.destroy(endpoint);
@@ -167,8 +164,7 @@ export class Sandboxes {
     } finally {
       namespace?.close();
     }
-    this.parts.store.saveSandbox(sandbox);
-    this.hostsListeners.get(containerId)?.(this.parts.names.hosts(sandbox));
+    this.renew(sandbox, hosts);
     this.emit("disconnect", endpoint);
   }
 
@@ -229,6 +225,19 @@ export class Sandboxes {
     } finally {
       namespace.close();
     }
+  }
+
+  /** Writes the sandbox down, and lets its files follow; `hosts` is what /etc/hosts was before. */
+  private renew(sandbox: Sandbox, hosts: string): void {
+    const before = sandbox.resolvConf ?? "";
+    sandbox.resolvConf = this.parts.names.resolvConf(sandbox).text;
+    this.parts.store.saveSandbox(sandbox);
+    if (sandbox.pid === 0) return;
+    this.parts.filesChanged({
+      containerId: sandbox.containerId,
+      hosts: { before: hosts, text: this.parts.names.hosts(sandbox) },
+      resolvConf: { before, text: sandbox.resolvConf },
+    });
   }
 
   get(containerId: string): Sandbox {

@@ -118,6 +118,5 @@ export function writeFiles(engine: Engine, container: Container, sandbox: Prepar
   writeFileSync(files.hosts, sandbox?.hosts || host("/etc/hosts"));
   writeFileSync(files.resolvConf, sandbox?.resolvConf || host("/etc/resolv.conf"));
   writeFileSync(files.hostname, `${hostnameOf(container)}\n`);
-  sandbox?.onHostsChange?.((hosts) => writeFileSync(files.hosts, hosts));
   return files;
 }

@@ -21,6 +21,8 @@ export class BridgeDriver implements Driver {
     private readonly host: Host,
     private readonly firewall: Firewall,
     private readonly forwarding: (ipv6: boolean) => void,
+    /** `ip6tables`: whether IPv6 is filtered and translated. Internal networks stay shut in either case. */
+    private readonly rules6: boolean,
   ) {}
 
   check(network: NetworkRecord): void {
@@ -47,7 +49,7 @@ export class BridgeDriver implements Driver {
     }
     try {
       this.makeBridge(network);
-      this.firewall.addNetwork(firewallNetwork(network));
+      this.firewall.addNetwork(this.rules(network));
     } catch (error) {
       this.host.deleteLinksLater(this.leave(network), 0);
       throw error;
@@ -56,7 +58,12 @@ export class BridgeDriver implements Driver {
 
   restore(network: NetworkRecord): void {
     this.makeBridge(network);
-    this.firewall.stage([firewallNetwork(network)], []);
+    this.firewall.stage([this.rules(network)], []);
+  }
+
+  private rules(network: NetworkRecord): FirewallNetwork {
+    const rules = firewallNetwork(network);
+    return this.rules6 ? rules : { ...rules, subnets6: [], mode6: "nat-unprotected" };
   }
 
   /** Waits until the bridge is gone: the next network may want its name or its addresses. */

@@ -23,6 +23,8 @@ export class Publisher {
     readonly allocator: PortAllocator,
     private readonly defaultIp: string,
     private readonly relays: Relays,
+    /** Whether the firewall leads IPv6 to containers; else the relay does. */
+    private readonly translates6: boolean,
   ) {}
 
   /** Allocates ports of the host for the bindings. Throws GantryError in Docker's words, with nothing kept. */
@@ -174,15 +176,16 @@ export class Publisher {
         const address = bare(six ? endpoint.ipv6 : endpoint.ipv4);
         const mode = gatewayMode(this.networks.get(endpoint.networkId), six ? 6 : 4);
         if (mode === "routed" || mode === "isolated") {
+          if (six && !this.translates6) continue;
           const once = `${address} ${port.protocol} ${port.containerPort}`;
           if (!opened.has(once)) out.push(openElement(address, port.protocol, port.containerPort));
           opened.add(once);
           continue;
         }
-        out.push(portElement({ ...port, target: { address, port: port.containerPort } }));
+        if (!six || this.translates6) out.push(portElement({ ...port, target: { address, port: port.containerPort } }));
       }
       // ::1 cannot be translated by the kernel (there is no route_localnet for IPv6): the relay takes it.
-      if (!six || (endpoint !== undefined && !/^(?:::|::1)$/.test(port.hostIp))) continue;
+      if (!six || (this.translates6 && endpoint !== undefined && !/^(?:::|::1)$/.test(port.hostIp))) continue;
       const relay = this.relays.claim(port, () => this.relayTarget(sandbox, port));
       if (relay === 0) continue;
       out.push(portElement({ ...port, target: { proxy: relay } }));
