@@ -141,4 +141,40 @@ describe.skipIf(!canRunContainers)("names of containers", () => {
     expect((await update({ PublishRemove: { "80/tcp": [] } })).status).toBe(200);
     expect(await ports()).toEqual([]);
   });
+
+  test("a container of the default bridge that joins a network finds names from then on, after a restart of the daemon too", async () => {
+    await engine.docker("run", "-d", "--name", "late", "busybox", "sleep", "1000");
+    await engine.docker("run", "-d", "--name", "edited", "busybox", "sleep", "1000");
+    expect(await inside("late", "cat /etc/resolv.conf")).not.toContain("127.0.0.11");
+    await inside("late", "echo '192.0.2.9 mine' >> /etc/hosts");
+    await inside("edited", "echo '# mine' >> /etc/resolv.conf");
+    const before = await inside("edited", "cat /etc/resolv.conf");
+    for (const name of ["late", "edited"]) await engine.docker("network", "connect", "front", name);
+    expect(await inside("late", "grep nameserver /etc/resolv.conf")).toBe("nameserver 127.0.0.11");
+    const web = (
+      await engine.docker("inspect", "-f", "{{.NetworkSettings.Networks.front.IPAddress}}", "web")
+    ).stdout.trim();
+    expect(await inside("late", LOOKUP("web"))).toBe(web);
+    // What somebody wrote stays: a line of hosts, and the whole of a changed resolv.conf.
+    const mine = (
+      await engine.docker("inspect", "-f", "{{.NetworkSettings.Networks.front.IPAddress}}", "late")
+    ).stdout.trim();
+    const hosts = await inside("late", "cat /etc/hosts");
+    expect(hosts).toContain("192.0.2.9 mine");
+    expect(hosts).toContain(`${mine}\t`);
+    expect(await inside("edited", "cat /etc/resolv.conf")).toBe(before);
+
+    await engine.crash();
+    await engine.restart();
+    expect(await inside("late", LOOKUP("web"))).toBe(web);
+    await engine.docker("network", "disconnect", "front", "late");
+    const after = await inside("late", "cat /etc/hosts");
+    expect(after).toContain("192.0.2.9 mine");
+    expect(after).not.toContain(`${mine}\t`);
+    // As with Docker the resolver stays, and answers still.
+    expect(await inside("late", "grep nameserver /etc/resolv.conf")).toBe("nameserver 127.0.0.11");
+    expect(await inside("late", LOOKUP("web"))).toBe("");
+    expect(await inside("late", "nslookup web 2>&1")).toContain("127.0.0.11");
+    await engine.docker("rm", "-f", "late", "edited");
+  }, 30_000);
 });
