@@ -4,6 +4,7 @@ import { invalidParameter } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Context, type Route, route } from "../http/index.ts";
 import { inspectFor, listEntryFor } from "./images-versions.ts";
+import { platformParameter } from "./platforms.ts";
 import { progressStream } from "./progress.ts";
 
 const text = Type.Optional(Type.String());
@@ -48,7 +49,7 @@ export function imageRoutes(images: Images): Route[] {
     route("POST", "/images/load", { query: query({ quiet: flag, platform: texts }) }, (context) => {
       const source = context.exchange.body.stream();
       const { quiet } = context.query;
-      const platform = onePlatform(context.query.platform);
+      const platform = platformParameter(context.query.platform);
       return progressStream(
         context,
         (emit) => images.load({ source, quiet, platform, signal: context.signal }, emit),
@@ -59,7 +60,7 @@ export function imageRoutes(images: Images): Route[] {
       // Older clients send several names in one value.
       const names = (context.query.names ?? []).flatMap((value) => value.split(",")).filter(Boolean);
       if (names.length === 0) throw invalidParameter("no image names given");
-      return save(images, context, names, onePlatform(context.query.platform));
+      return save(images, context, names, platformParameter(context.query.platform));
     }),
     route("GET", "/images/search", { query: query({ term: text, limit: text, filters: text }) }, async (context) => {
       const { term = "", limit, filters } = context.query;
@@ -75,21 +76,28 @@ export function imageRoutes(images: Images): Route[] {
       context.json(await images.prune(Filters.parse(context.query.filters)));
     }),
     route("GET", "/images/{name:.*}/get", { query: query({ platform: texts }) }, (context) =>
-      save(images, context, [nameOf(context)], onePlatform(context.query.platform)),
+      save(images, context, [nameOf(context)], platformParameter(context.query.platform)),
     ),
     route("GET", "/images/{name:.*}/json", { query: query({ manifests: flag, platform: text }) }, async (context) => {
-      const { manifests } = context.query;
-      const image = await images.inspect(nameOf(context), { manifests: manifests && context.api >= 48 });
+      const manifests = context.query.manifests && context.api >= 48;
+      const platform = context.api >= 49 ? platformParameter(context.query.platform) : undefined;
+      if (manifests && platform !== undefined) {
+        throw invalidParameter("conflicting options: manifests and platform options cannot both be set");
+      }
+      const image = await images.inspect(nameOf(context), { manifests, platform });
       context.json(inspectFor(image, context.api));
     }),
-    route("GET", "/images/{name:.*}/history", {}, (context) => {
-      context.json(images.history(nameOf(context)));
+    route("GET", "/images/{name:.*}/history", { query: query({ platform: text }) }, (context) => {
+      const platform = context.api >= 48 ? platformParameter(context.query.platform) : undefined;
+      context.json(images.history(nameOf(context), platform));
     }),
     route("POST", "/images/{name:.*}/push", { query: query({ tag: text, platform: text }) }, (context) => {
       const { tag } = context.query;
+      const platform = context.api >= 46 ? platformParameter(context.query.platform) : undefined;
       // Unlike a pull, a push without readable credentials is refused.
       const credentials = decodeRegistryAuth(context.header("x-registry-auth"));
-      const request = { image: nameOf(context), tag, credentials, signal: context.signal };
+      const request = { image: nameOf(context), tag, platform, credentials, signal: context.signal };
+      images.checkPush(request);
       return progressStream(context, (emit) => images.push({ ...request, all: !tag }, emit));
     }),
     route("POST", "/images/{name:.*}/tag", { query: query({ repo: text, tag: text }) }, (context) => {
@@ -104,7 +112,8 @@ export function imageRoutes(images: Images): Route[] {
         const { force, noprune } = context.query;
         const name = nameOf(context);
         if (name.trim() === "") throw invalidParameter("image name cannot be blank");
-        context.json(images.remove(name, { force, prune: !noprune }));
+        const platform = context.api >= 50 ? platformParameter(context.query.platforms) : undefined;
+        context.json(images.remove(name, { force, prune: !noprune, platform }));
       },
     ),
   ];
@@ -160,21 +169,4 @@ function anyAuth(context: Pick<Context, "header">): Credentials | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** `platform` comes as the JSON of an OCI platform (API 1.48 on); one is taken. */
-function onePlatform(values: string[] | undefined): string | undefined {
-  const given = (values ?? []).filter(Boolean);
-  if (given.length > 1) throw invalidParameter("multiple platform parameters not supported");
-  const [value] = given;
-  if (!value?.startsWith("{")) return value;
-  try {
-    const { os, architecture, variant } = JSON.parse(value) as Record<string, unknown>;
-    if (typeof os === "string" && typeof architecture === "string") {
-      return [os, architecture, typeof variant === "string" ? variant : ""].filter(Boolean).join("/");
-    }
-  } catch {
-    // Falls through to the refusal.
-  }
-  throw invalidParameter("failed to parse platform");
 }

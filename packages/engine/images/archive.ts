@@ -1,5 +1,6 @@
 import { amount, type Emit, shortDigest, step } from "@gantry/distribution";
 import { familiarString, parseReference, withDefaultTag } from "@gantry/spec";
+import { imageOf } from "./platform.ts";
 import { type ImageRoom, imageEvent } from "./room.ts";
 
 export interface LoadRequest {
@@ -43,7 +44,7 @@ export function save(
   names: string[],
   options: { platform?: string } = {},
 ): ReadableStream<Uint8Array> {
-  const images = names.map((name) => room.storage.images.resolve(name));
+  const images = names.map((name) => imageOf(room, name, options.platform));
   const stream = room.storage.images.save(names, options);
   for (const image of images) imageEvent(room, "save", image, image.id, image.id);
   return stream;

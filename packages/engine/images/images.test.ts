@@ -101,6 +101,21 @@ test("by ID only where all names are of one repository, unless forced", async ()
   ]);
 });
 
+test("a platform that is asked for must be the image's", async () => {
+  await imported("arm:1", { platform: "linux/arm64" });
+  const other =
+    "image with reference arm:1 was found but its platform (linux/arm64) does not match the specified platform (linux/amd64)";
+  expect(() => images.history("arm:1", "linux/amd64")).toThrow(other);
+  await expect(images.inspect("arm:1", { platform: "linux/amd64" })).rejects.toThrow(other);
+  expect(() => images.remove("arm:1", { platform: "linux/amd64" })).toThrow(other);
+  expect(() => images.save(["arm:1"], { platform: "linux/amd64" })).toThrow(other);
+  expect(() => images.checkPush({ image: "arm", tag: "1", platform: "linux/amd64" })).toThrow(other);
+  expect(images.history("arm:1", "linux/arm64")).toHaveLength(1);
+  expect((await images.inspect("arm:1", { platform: "linux/aarch64/v8" })).Architecture).toBe("arm64");
+  images.checkPush({ image: "arm", tag: "1", platform: "linux/arm64" });
+  expect(images.remove("arm:1", { platform: "linux/arm64" })[0]).toEqual({ Untagged: "arm:1" });
+});
+
 test("digests go with the last tag of their repository", async () => {
   const id = await imported("one:1");
   const digest = `one@sha256:${"a".repeat(64)}`;

@@ -19,7 +19,7 @@ import { history, inspect } from "./inspect.ts";
 import { type ListOptions, layersSize, list } from "./list.ts";
 import { prune } from "./prune.ts";
 import { type PullRequest, pull } from "./pull.ts";
-import { type PushRequest, push } from "./push.ts";
+import { checkPush, type PushRequest, push } from "./push.ts";
 import { type RemoveOptions, remove } from "./remove.ts";
 import type { ImageRoom, ImagesOptions } from "./room.ts";
 import { search } from "./search.ts";
@@ -62,6 +62,11 @@ export class Images {
     return this.resolve(request.tag ? joinTag(request.image, request.tag) : request.image);
   }
 
+  /** Throws notFound where the image of a push for one platform is of another: to be asked before an answer is begun. */
+  checkPush(request: PushRequest): void {
+    checkPush(this.#room, request);
+  }
+
   push(request: PushRequest, emit: Emit): Promise<void> {
     return push(this.#room, request, emit);
   }
@@ -99,12 +104,15 @@ export class Images {
     return list(this.#room, options);
   }
 
-  inspect(name: string, options?: { manifests?: boolean }): Promise<ImageInspect> {
+  inspect(
+    name: string,
+    options?: { manifests?: boolean | undefined; platform?: string | undefined },
+  ): Promise<ImageInspect> {
     return inspect(this.#room, name, options);
   }
 
-  history(name: string): HistoryResponseItem[] {
-    return history(this.#room, name);
+  history(name: string, platform?: string): HistoryResponseItem[] {
+    return history(this.#room, name, platform);
   }
 
   search(term: string, filters: Filters, options?: SearchOptions): Promise<SearchResult[]> {

@@ -2,15 +2,16 @@ import type { HistoryResponseItem, ImageInspect } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 import { parseTime, ZERO_TIME } from "../time.ts";
 import { manifestSummaries } from "./manifests.ts";
+import { imageOf } from "./platform.ts";
 import type { ImageRoom } from "./room.ts";
 
 /** `GET /images/{name}/json`. Throws notFound in Docker's words. */
 export async function inspect(
   room: ImageRoom,
   name: string,
-  options: { manifests?: boolean } = {},
+  options: { manifests?: boolean | undefined; platform?: string | undefined } = {},
 ): Promise<ImageInspect> {
-  const image = room.storage.images.resolve(name);
+  const image = imageOf(room, name, options.platform);
   const { config } = image;
   const out: ImageInspect = {
     Id: image.id,
@@ -47,9 +48,9 @@ function layerDirs(room: ImageRoom, image: StoredImage): Record<string, string> 
 }
 
 /** `GET /images/{name}/history`, newest step first; steps of images that are not here have the ID `<missing>`. */
-export function history(room: ImageRoom, name: string): HistoryResponseItem[] {
+export function history(room: ImageRoom, name: string, platform?: string): HistoryResponseItem[] {
   const { images, layers } = room.storage;
-  const image = images.resolve(name);
+  const image = imageOf(room, name, platform);
   const diffIds = image.config.rootfs.diff_ids;
   let at = 0;
   const steps = (image.config.history ?? []).map((entry): HistoryResponseItem => {

@@ -10,15 +10,24 @@ import {
   withDigest,
   withTag,
 } from "@gantry/spec";
+import { imageOf } from "./platform.ts";
 import { type ImageRoom, imageEvent, namesOf } from "./room.ts";
 
 export interface PushRequest {
   image: string;
   tag?: string;
+  /** The image must be of this platform, `os/arch[/variant]`. */
+  platform?: string;
   /** Every tag of the repository (`push -a`). */
   all?: boolean;
   credentials?: Credentials;
   signal?: AbortSignal;
+}
+
+/** Throws notFound where the image is not of the platform that is asked for. */
+export function checkPush(room: ImageRoom, request: PushRequest): void {
+  if (request.platform === undefined) return;
+  imageOf(room, familiarString(oneTag(parseReference(request.image), request.tag)), request.platform);
 }
 
 /** Pushes one tag, or all tags that a repository has here. Throws notFound in Docker's words where there is none. */

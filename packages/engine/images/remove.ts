@@ -10,12 +10,15 @@ import {
 } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 import { ChainUses } from "./chain.ts";
+import { imageOf } from "./platform.ts";
 import { type ImageName, type ImageRoom, imageEvent, namesOf, shortId } from "./room.ts";
 
 export interface RemoveOptions {
   force?: boolean;
   /** Also removes parents that nothing refers to any more. */
   prune?: boolean;
+  /** Only where the image is of this platform, `os/arch[/variant]`. */
+  platform?: string | undefined;
   /** Uses of layers, where the caller has them already (a prune, for all its removals). */
   uses?: ChainUses;
 }
@@ -25,9 +28,9 @@ export interface RemoveOptions {
  * ID) several repositories stand against it. Throws conflict in Docker's words.
  */
 export function remove(room: ImageRoom, text: string, options: RemoveOptions = {}): ImageDeleteResponseItem[] {
-  const { force = false, prune = true, uses } = options;
+  const { force = false, prune = true, uses, platform } = options;
   const records: ImageDeleteResponseItem[] = [];
-  const image = room.storage.images.resolve(text);
+  const image = imageOf(room, text, platform);
   const byId = isIdOf(image.id, text);
   if (byId) {
     if (singleRepository(namesOf(image))) {
