@@ -17,7 +17,8 @@ import { RegistryError } from "./failure.ts";
 import { Limiter } from "./limiter.ts";
 import type { Manifest } from "./manifest.ts";
 import { backoffOf, type PulledImage, type PullOptions, pullImage } from "./pull.ts";
-import { type PushedImage, type PushImage, type PushOptions, pushImage } from "./push.ts";
+import { type PushedImage, type PushImage, type PushOptions, type PushRoom, pushImage } from "./push.ts";
+import { type PushIndex, pushIndex } from "./push-index.ts";
 import { Repository } from "./repository.ts";
 import { fetchManifest, fetchSmallBlob, fetchTags, wanted } from "./resolve.ts";
 import { type SearchOptions, searchRegistry } from "./search.ts";
@@ -41,6 +42,8 @@ export interface Distribution {
   /** Brings one image into storage (layers, config, manifests), not yet under a name. */
   pull(reference: Reference, options: PullOptions): Promise<PulledImage>;
   push(reference: Reference, image: PushImage, options: PushOptions): Promise<PushedImage>;
+  /** Pushes an index whole; undefined, and no tag put, where a part can neither be sent nor is there already. */
+  pushIndex(reference: Reference, index: PushIndex, options: PushOptions): Promise<PushedImage | undefined>;
   /** The manifest or index that a reference names. */
   resolve(reference: Reference, options?: AccessOptions): Promise<Manifest>;
   /** All tags of the reference's repository. */
@@ -92,10 +95,19 @@ class Client implements Distribution {
   }
 
   async push(reference: Reference, image: PushImage, options: PushOptions): Promise<PushedImage> {
+    return pushImage(await this.#pushRoom(reference, options), reference, image, options);
+  }
+
+  async pushIndex(reference: Reference, index: PushIndex, options: PushOptions): Promise<PushedImage | undefined> {
+    return pushIndex(await this.#pushRoom(reference, options), reference, index, options).catch((error) => {
+      throw finalError(error);
+    });
+  }
+
+  async #pushRoom(reference: Reference, { credentials }: PushOptions): Promise<PushRoom> {
     const config = this.#limits();
-    const [repository] = await this.#repositories(reference, "pull,push", options.credentials, true);
-    const room = { storage: this.#storage, uploads: this.#uploads, config, repository: repository! };
-    return pushImage(room, reference, image, options);
+    const [repository] = await this.#repositories(reference, "pull,push", credentials, true);
+    return { storage: this.#storage, uploads: this.#uploads, config, repository: repository! };
   }
 
   resolve(reference: Reference, options: AccessOptions = {}): Promise<Manifest> {

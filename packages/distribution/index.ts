@@ -27,4 +27,5 @@ export {
 export { amount, type Emit, humanSize, progressBar, shortDigest, step, throttled } from "./progress.ts";
 export type { PulledImage, PullOptions } from "./pull.ts";
 export { type PushedImage, type PushImage, type PushOptions, pushGreeting } from "./push.ts";
+export type { PushIndex } from "./push-index.ts";
 export type { SearchOptions } from "./search.ts";

@@ -42,6 +42,8 @@ export interface PushRoom {
 export interface PushImage {
   config: Uint8Array;
   manifest?: Descriptor;
+  /** A part of an index: goes out as the manifest it came with, under its digest and no tag, or not at all. */
+  part?: boolean;
 }
 
 export interface PushedImage {
@@ -82,13 +84,25 @@ export async function pushImage(
     await pushConfig(room, image.config, options.signal);
     const same = original?.image.layers.every((layer, i) => layer.digest === layers[i]?.digest);
     const manifest = same && original ? original : dockerManifest(image.config, layers);
-    return await putManifest(room, reference.tag ?? "latest", manifest.bytes, manifest.mediaType, options.signal, emit);
+    if (image.part) {
+      const digest = image.manifest?.digest;
+      if (manifest !== original || !digest) throw new IncompleteIndex();
+      return await putManifest(room, digest, manifest, options.signal);
+    }
+    return await putTag(room, reference, manifest, options.signal, emit);
   } catch (error) {
     abort.abort(error);
     await Promise.allSettled(work);
     throw finalError(error);
   } finally {
     options.signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+/** A part of an index cannot be given away as it came: its bytes are neither here nor in the registry. */
+export class IncompleteIndex extends Error {
+  constructor() {
+    super("content of the image index is missing");
   }
 }
 
@@ -209,7 +223,7 @@ async function pushConfig(room: PushRoom, config: Uint8Array, signal?: AbortSign
 }
 
 /** A schema 2 manifest, spelled as Docker spells it so that equal images get equal digests. */
-function dockerManifest(config: Uint8Array, layers: readonly Descriptor[]): { bytes: Uint8Array; mediaType: string } {
+function dockerManifest(config: Uint8Array, layers: readonly Descriptor[]): Document {
   const manifest = {
     schemaVersion: 2,
     mediaType: MediaType.dockerManifest,
@@ -223,20 +237,37 @@ function dockerManifest(config: Uint8Array, layers: readonly Descriptor[]): { by
   return { bytes: new TextEncoder().encode(JSON.stringify(manifest, null, 3)), mediaType: MediaType.dockerManifest };
 }
 
-async function putManifest(
+interface Document {
+  bytes: Uint8Array;
+  mediaType: string;
+}
+
+/** Puts the manifest or index under the reference's tag, and says so. */
+export async function putTag(
   room: PushRoom,
-  tag: string,
-  bytes: Uint8Array,
-  mediaType: string,
+  { tag = "latest" }: Reference,
+  manifest: Document,
   signal: AbortSignal | undefined,
   emit: Emit,
+): Promise<PushedImage> {
+  const { digest, size } = await putManifest(room, tag, manifest, signal);
+  emit({ status: `${tag}: digest: ${digest} size: ${size}` });
+  emit({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: size } });
+  return { digest, size };
+}
+
+async function putManifest(
+  room: PushRoom,
+  at: string,
+  { bytes, mediaType }: Document,
+  signal: AbortSignal | undefined,
 ): Promise<PushedImage> {
   const digest = digestOf(bytes);
   await retrying(
     async () => {
       const headers = { "content-type": mediaType };
       const request = { method: "PUT" as const, headers, body: bytes, signal };
-      const response = await room.repository.expect([201, 202], `manifests/${tag}`, request);
+      const response = await room.repository.expect([201, 202], `manifests/${at}`, request);
       await response.body?.cancel();
       const stored = response.headers.get("docker-content-digest");
       if (stored?.startsWith("sha256:") && stored !== digest) {
@@ -245,7 +276,5 @@ async function putManifest(
     },
     { backoff: backoffOf(room.config), signal },
   );
-  emit({ status: `${tag}: digest: ${digest} size: ${bytes.length}` });
-  emit({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: bytes.length } });
   return { digest, size: bytes.length };
 }

@@ -87,17 +87,17 @@ export function imageRoutes(images: Images): Route[] {
       const image = await images.inspect(nameOf(context), { manifests, platform });
       context.json(inspectFor(image, context.api));
     }),
-    route("GET", "/images/{name:.*}/history", { query: query({ platform: text }) }, (context) => {
+    route("GET", "/images/{name:.*}/history", { query: query({ platform: text }) }, async (context) => {
       const platform = context.api >= 48 ? platformParameter(context.query.platform) : undefined;
-      context.json(images.history(nameOf(context), platform));
+      context.json(await images.history(nameOf(context), platform));
     }),
-    route("POST", "/images/{name:.*}/push", { query: query({ tag: text, platform: text }) }, (context) => {
+    route("POST", "/images/{name:.*}/push", { query: query({ tag: text, platform: text }) }, async (context) => {
       const { tag } = context.query;
       const platform = context.api >= 46 ? platformParameter(context.query.platform) : undefined;
       // Unlike a pull, a push without readable credentials is refused.
       const credentials = decodeRegistryAuth(context.header("x-registry-auth"));
       const request = { image: nameOf(context), tag, platform, credentials, signal: context.signal };
-      images.checkPush(request);
+      await images.checkPush(request);
       return progressStream(context, (emit) => images.push({ ...request, all: !tag }, emit));
     }),
     route("POST", "/images/{name:.*}/tag", { query: query({ repo: text, tag: text }) }, (context) => {

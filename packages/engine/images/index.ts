@@ -63,8 +63,8 @@ export class Images {
   }
 
   /** Throws notFound where the image of a push for one platform is of another: to be asked before an answer is begun. */
-  checkPush(request: PushRequest): void {
-    checkPush(this.#room, request);
+  checkPush(request: PushRequest): Promise<void> {
+    return checkPush(this.#room, request);
   }
 
   push(request: PushRequest, emit: Emit): Promise<void> {
@@ -111,7 +111,7 @@ export class Images {
     return inspect(this.#room, name, options);
   }
 
-  history(name: string, platform?: string): HistoryResponseItem[] {
+  history(name: string, platform?: string): Promise<HistoryResponseItem[]> {
     return history(this.#room, name, platform);
   }
 

@@ -1,8 +1,8 @@
 import type { HistoryResponseItem, ImageInspect } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 import { parseTime, ZERO_TIME } from "../time.ts";
-import { manifestSummaries } from "./manifests.ts";
-import { imageOf } from "./platform.ts";
+import { byManifest, manifestSummaries } from "./manifests.ts";
+import { imageFor } from "./platform.ts";
 import type { ImageRoom } from "./room.ts";
 
 /** `GET /images/{name}/json`. Throws notFound in Docker's words. */
@@ -11,7 +11,7 @@ export async function inspect(
   name: string,
   options: { manifests?: boolean | undefined; platform?: string | undefined } = {},
 ): Promise<ImageInspect> {
-  const image = imageOf(room, name, options.platform);
+  const image = await imageFor(room, name, options.platform);
   const { config } = image;
   const out: ImageInspect = {
     Id: image.id,
@@ -36,7 +36,9 @@ export async function inspect(
     const { mediaType, digest, size } = image.manifest;
     out.Descriptor = { mediaType, digest, size };
   }
-  if (options.manifests) out.Manifests = await manifestSummaries(room, image);
+  if (options.manifests) {
+    out.Manifests = await manifestSummaries(room, image, byManifest(room.storage.images.list()));
+  }
   return out;
 }
 
@@ -48,9 +50,9 @@ function layerDirs(room: ImageRoom, image: StoredImage): Record<string, string> 
 }
 
 /** `GET /images/{name}/history`, newest step first; steps of images that are not here have the ID `<missing>`. */
-export function history(room: ImageRoom, name: string, platform?: string): HistoryResponseItem[] {
+export async function history(room: ImageRoom, name: string, platform?: string): Promise<HistoryResponseItem[]> {
   const { images, layers } = room.storage;
-  const image = imageOf(room, name, platform);
+  const image = await imageFor(room, name, platform);
   const diffIds = image.config.rootfs.diff_ids;
   let at = 0;
   const steps = (image.config.history ?? []).map((entry): HistoryResponseItem => {

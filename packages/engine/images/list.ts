@@ -2,7 +2,7 @@ import type { ImageSummary } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 import type { Filters } from "../filters.ts";
 import { ChainUses, chainOf } from "./chain.ts";
-import { manifestSummaries } from "./manifests.ts";
+import { byManifest, manifestSummaries } from "./manifests.ts";
 import type { ImageRoom } from "./room.ts";
 import { createdMs, Selection } from "./select.ts";
 
@@ -23,6 +23,7 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
   const all = room.storage.images.list();
   const parents = new Set(all.map(({ parent }) => parent).filter((id) => id !== undefined));
   const uses = options.sharedSize ? new ChainUses(all) : undefined;
+  const manifests = byManifest(options.manifests ? all : []);
   const out: ImageSummary[] = [];
   for (const image of all) {
     if (!selection.passes(image)) continue;
@@ -45,7 +46,7 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
       SharedSize: uses ? sharedSize(room, image, uses) : -1,
       Size: image.size,
     };
-    if (options.manifests) summary.Manifests = await manifestSummaries(room, image);
+    if (options.manifests) summary.Manifests = await manifestSummaries(room, image, manifests);
     out.push(summary);
   }
   // A stable order among those of the same second: newest record first, as the store lists them.

@@ -5,24 +5,39 @@ import type { ImageRoom } from "./room.ts";
 
 /**
  * The manifests an image came with: those of its index, attestations included, where it was pulled through one; else
- * its own. Empty for images made here. Sizes of what is not here are 0.
+ * its own. Empty for images made here. Sizes of what is not here are 0. `images`: those that are here, by manifest.
  */
-export async function manifestSummaries(room: ImageRoom, image: StoredImage): Promise<ManifestSummary[]> {
-  const index = await indexOf(room, image);
-  const entries = index ?? (image.manifest ? [{ ...image.manifest, platform: platformOf(image) }] : []);
-  return Promise.all(entries.map((descriptor) => summary(room, image, descriptor)));
+export async function manifestSummaries(
+  room: ImageRoom,
+  image: StoredImage,
+  images: ReadonlyMap<Digest, StoredImage>,
+): Promise<ManifestSummary[]> {
+  const [found] = await indexesOf(room, image);
+  const entries =
+    found?.index.manifests ?? (image.manifest ? [{ ...image.manifest, platform: platformOf(image) }] : []);
+  return Promise.all(entries.map((descriptor) => summary(room, images, descriptor)));
 }
 
-async function indexOf(room: ImageRoom, image: StoredImage): Promise<Descriptor[] | undefined> {
+/** Images by the digest of the manifest they came with. */
+export function byManifest(images: readonly StoredImage[]): Map<Digest, StoredImage> {
+  return new Map(images.flatMap((image) => (image.manifest ? [[image.manifest.digest, image]] : [])));
+}
+
+export type Index = Manifest & { kind: "index" };
+
+/** The indexes that an image was pulled through, as far as they are here. */
+export async function indexesOf(room: ImageRoom, image: StoredImage): Promise<Index[]> {
+  const found = new Map<Digest, Index>();
   for (const name of image.digests) {
     const { digest } = parseReference(name);
-    if (!digest || digest === image.manifest?.digest) continue;
-    const found = await readManifest(room, digest);
-    if (found?.kind !== "index") continue;
-    const { manifests } = found.index;
-    if (!image.manifest || manifests.some((entry) => entry.digest === image.manifest?.digest)) return manifests;
+    if (!digest || digest === image.manifest?.digest || found.has(digest)) continue;
+    const manifest = await readManifest(room, digest);
+    if (manifest?.kind !== "index") continue;
+    const { manifests } = manifest.index;
+    if (image.manifest && !manifests.some((entry) => entry.digest === image.manifest?.digest)) continue;
+    found.set(digest, manifest);
   }
-  return undefined;
+  return [...found.values()];
 }
 
 async function readManifest(room: ImageRoom, digest: Digest): Promise<Manifest | undefined> {
@@ -39,9 +54,13 @@ function platformOf({ config }: StoredImage) {
   return { architecture, os, ...(variant ? { variant } : {}) };
 }
 
-async function summary(room: ImageRoom, image: StoredImage, descriptor: Descriptor): Promise<ManifestSummary> {
+async function summary(
+  room: ImageRoom,
+  images: ReadonlyMap<Digest, StoredImage>,
+  descriptor: Descriptor,
+): Promise<ManifestSummary> {
   const attests = isAttestation(descriptor);
-  const own = descriptor.digest === image.manifest?.digest;
+  const here = images.get(descriptor.digest);
   const manifest = await readManifest(room, descriptor.digest);
   let content = manifest ? descriptor.size : 0;
   if (manifest?.kind === "image") {
@@ -49,18 +68,18 @@ async function summary(room: ImageRoom, image: StoredImage, descriptor: Descript
       if (room.storage.content.has(part.digest)) content += part.size;
     }
   }
-  const unpacked = own ? image.size : 0;
+  const unpacked = here?.size ?? 0;
   const base: ManifestSummary = {
     ID: descriptor.digest,
     Descriptor: descriptor,
-    Available: own,
+    Available: here !== undefined,
     Kind: attests ? "attestation" : descriptor.platform ? "image" : "unknown",
     Size: { Content: content, Total: content + unpacked },
   };
   if (attests) {
     base.AttestationData = { For: descriptor.annotations?.["vnd.docker.reference.digest"] ?? "" };
   } else if (descriptor.platform) {
-    const Containers = own ? room.containersUsing(image.id).map(({ id }) => id) : [];
+    const Containers = here ? room.containersUsing(here.id).map(({ id }) => id) : [];
     base.ImageData = { Platform: descriptor.platform, Containers, Size: { Unpacked: unpacked } };
   }
   return base;

@@ -1,6 +1,7 @@
-import { formatPlatform, parsePlatform, platformRank } from "@gantry/distribution";
+import { formatPlatform, matchingManifests, parsePlatform, platformRank } from "@gantry/distribution";
 import { notFound } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
+import { byManifest, indexesOf } from "./manifests.ts";
 import type { ImageRoom } from "./room.ts";
 
 /** An image by name or ID that is to be of a platform, `os/arch[/variant]`. Throws notFound in Docker's words where it is of another. */
@@ -13,4 +14,26 @@ export function imageOf(room: ImageRoom, name: string, platform: string | undefi
   throw notFound(
     `image with reference ${name} was found but its platform (${formatPlatform(actual)}) does not match the specified platform (${platform})`,
   );
+}
+
+/**
+ * The same, but where the name's image is of another platform, one of the same index that is here serves too: it was
+ * pulled under this name as well.
+ */
+export async function imageFor(room: ImageRoom, name: string, platform: string | undefined): Promise<StoredImage> {
+  try {
+    return imageOf(room, name, platform);
+  } catch (error) {
+    if (platform === undefined) throw error;
+    const { images } = room.storage;
+    const here = byManifest(images.list());
+    const wanted = parsePlatform(platform);
+    for (const { index } of await indexesOf(room, images.resolve(name))) {
+      const image = matchingManifests(index.manifests, wanted)
+        .map(({ digest }) => here.get(digest))
+        .find((found) => found !== undefined);
+      if (image) return image;
+    }
+    throw error;
+  }
 }

@@ -1,4 +1,4 @@
-import { type Credentials, type Emit, pushGreeting } from "@gantry/distribution";
+import { type Credentials, type Emit, isAttestation, type PushOptions, pushGreeting } from "@gantry/distribution";
 import {
   type Digest,
   familiarName,
@@ -10,7 +10,9 @@ import {
   withDigest,
   withTag,
 } from "@gantry/spec";
-import { imageOf } from "./platform.ts";
+import type { StoredImage } from "@gantry/storage";
+import { byManifest, type Index, indexesOf } from "./manifests.ts";
+import { imageFor } from "./platform.ts";
 import { type ImageRoom, imageEvent, namesOf } from "./room.ts";
 
 export interface PushRequest {
@@ -25,9 +27,9 @@ export interface PushRequest {
 }
 
 /** Throws notFound where the image is not of the platform that is asked for. */
-export function checkPush(room: ImageRoom, request: PushRequest): void {
+export async function checkPush(room: ImageRoom, request: PushRequest): Promise<void> {
   if (request.platform === undefined) return;
-  imageOf(room, familiarString(oneTag(parseReference(request.image), request.tag)), request.platform);
+  await imageFor(room, familiarString(oneTag(parseReference(request.image), request.tag)), request.platform);
 }
 
 /** Pushes one tag, or all tags that a repository has here. Throws notFound in Docker's words where there is none. */
@@ -68,20 +70,44 @@ async function pushOne(room: ImageRoom, reference: Reference, request: PushReque
   const { storage } = room;
   const lease = storage.lease();
   try {
-    const image = find(room, reference);
-    const config = await storage.content.read(image.id);
+    find(room, reference);
+    const image = await imageFor(room, familiarString(reference), request.platform);
     const credentials = request.credentials ?? room.credentials?.(reference.domain);
     const known = knownIn(room, reference);
-    const pushed = await room.distribution.push(
-      reference,
-      { config, manifest: image.manifest },
-      { credentials, signal: request.signal, emit, lease, mountFrom: (diffId) => [...(known.get(diffId) ?? [])] },
-    );
+    const mountFrom = (diffId: Digest) => [...(known.get(diffId) ?? [])];
+    const options = { credentials, signal: request.signal, emit, lease, mountFrom };
+    const indexes = request.platform === undefined ? await indexesOf(room, image) : [];
+    // Come through several, it does not say which one the tag is to be.
+    const index = indexes.length === 1 ? indexes[0] : undefined;
+    let pushed = index && (await pushWhole(room, reference, index, options));
+    if (!pushed) {
+      const config = await storage.content.read(image.id);
+      pushed = await room.distribution.push(reference, { config, manifest: image.manifest }, options);
+      if (index && pushed.digest === image.manifest?.digest) {
+        const aux = { originalIndex: index.descriptor, selectedManifest: image.manifest };
+        emit({ progressDetail: {}, aux: { manifestPushedInsteadOfIndex: true, ...aux } });
+      }
+    }
     storage.images.addDigest(image.id, familiarString(withDigest(reference, pushed.digest)));
     imageEvent(room, "push", image, familiarString(reference), familiarName(reference));
   } finally {
     lease.release();
   }
+}
+
+/** Pushes the index with all its images, where all of them are here; returns undefined where it cannot go whole. */
+async function pushWhole(room: ImageRoom, reference: Reference, index: Index, options: PushOptions) {
+  const here = byManifest(room.storage.images.list());
+  const images: StoredImage[] = [];
+  const others: Digest[] = [];
+  for (const entry of index.index.manifests) {
+    const image = here.get(entry.digest);
+    if (image) images.push(image);
+    else if (isAttestation(entry)) others.push(entry.digest);
+    else return undefined;
+  }
+  const parts = images.map(async ({ id, manifest }) => ({ config: await room.storage.content.read(id), manifest }));
+  return room.distribution.pushIndex(reference, { index, images: await Promise.all(parts), others }, options);
 }
 
 /** By layer, the repositories of the same registry that must have it: an image with it was pulled from or pushed to them. */

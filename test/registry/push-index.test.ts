@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Filters } from "@gantry/engine";
+import { statuses, TestEngine } from "./support/engine.ts";
+import { makeImage, makeIndex, seed, sha256, type TestIndex } from "./support/images.ts";
+import { type RunningRegistry, registryInstalled, startRegistry } from "./support/registry.ts";
+
+const amd64 = { os: "linux", architecture: "amd64" };
+const arm64 = { os: "linux", architecture: "arm64" };
+
+/** An index of these platforms without attestations. */
+function bareIndex(platforms: { os: string; architecture: string }[]): TestIndex {
+  const images = platforms.map((platform) => makeImage({ platform }));
+  const manifests = images.map(({ manifest: { mediaType, digest, bytes } }, i) => {
+    return { mediaType, digest, size: bytes.length, platform: platforms[i] };
+  });
+  const mediaType = "application/vnd.oci.image.index.v1+json";
+  const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
+  return { manifest: { mediaType, bytes, digest: sha256(bytes) }, images };
+}
+
+describe.skipIf(!registryInstalled)("push of an index", () => {
+  let registry: RunningRegistry;
+  let engine: TestEngine;
+  beforeAll(async () => {
+    registry = await startRegistry();
+    engine = new TestEngine();
+  });
+  afterAll(async () => {
+    await registry.stop();
+    await engine.close();
+  });
+
+  const digestOf = async (repository: string, at: string) => {
+    const accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
+    const response = await fetch(`${registry.url}/v2/${repository}/manifests/${at}`, { headers: { accept } });
+    return response.ok ? sha256(await response.bytes()) : response.status;
+  };
+  const pulled = async (repository: string, index: TestIndex, platforms: string[]) => {
+    await seed(registry.url, repository, "1", index);
+    const name = `${registry.host}/${repository}:1`;
+    for (const platform of platforms) await engine.pull(name, { platform });
+    return name;
+  };
+  const pushed = (name: string, repository: string, options = {}) => {
+    engine.images.tag(name, `${registry.host}/${repository}`, "2");
+    return engine.push(`${registry.host}/${repository}`, { tag: "2", ...options });
+  };
+
+  test("with all its images here it goes whole, under the same digest", async () => {
+    const index = bareIndex([amd64, arm64]);
+    const name = await pulled("whole/from", index, ["linux/arm64", "linux/amd64"]);
+    const said = await pushed(name, "whole/to");
+    const { digest, bytes } = index.manifest;
+    expect(statuses(said)).toContain(`2: digest: ${digest} size: ${bytes.length}`);
+    expect(said.at(-1)?.aux).toEqual({ Tag: "2", Digest: digest, Size: bytes.length });
+    expect(await digestOf("whole/to", "2")).toBe(digest);
+    for (const { manifest } of index.images) expect(await digestOf("whole/to", manifest.digest)).toBe(manifest.digest);
+    expect(engine.images.resolve(name).digests).toContain(`${registry.host}/whole/to@${digest}`);
+
+    const manifests = (await engine.images.inspect(name, { manifests: true })).Manifests ?? [];
+    expect(manifests.map(({ Available }) => Available)).toEqual([true, true]);
+    expect(manifests.every(({ Size }) => Size.Total > Size.Content)).toBe(true);
+    expect((await engine.images.inspect(name, { platform: "linux/arm64" })).Id).toBe(index.images[1]!.config.digest);
+
+    // The other platform is an image without a name, and goes like one; then the index is whole no more.
+    await engine.images.prune(new Filters());
+    await expect(engine.images.inspect(name, { platform: "linux/arm64" })).rejects.toMatchObject({ kind: "notFound" });
+    await pushed(name, "whole/pruned");
+    expect(await digestOf("whole/pruned", "2")).toBe(index.images[0]!.manifest.digest);
+  });
+
+  test("with one of its images here, that one goes, and it is said", async () => {
+    const index = bareIndex([amd64, arm64]);
+    const name = await pulled("part/from", index, ["linux/amd64"]);
+    const said = await pushed(name, "part/to");
+    const { digest, bytes } = index.images[0]!.manifest;
+    expect(await digestOf("part/to", "2")).toBe(digest);
+    expect(await digestOf("part/to", index.manifest.digest)).toBe(404);
+    expect(statuses(said)).toContain(`2: digest: ${digest} size: ${bytes.length}`);
+    expect(said.at(-1)?.aux).toMatchObject({
+      manifestPushedInsteadOfIndex: true,
+      originalIndex: { digest: index.manifest.digest, mediaType: index.manifest.mediaType },
+      selectedManifest: { digest },
+    });
+  });
+
+  test("one platform of it, where it is here", async () => {
+    const index = bareIndex([amd64, arm64]);
+    const name = await pulled("one/from", index, ["linux/arm64", "linux/amd64"]);
+    const said = await pushed(name, "one/arm", { platform: "linux/arm64" });
+    expect(await digestOf("one/arm", "2")).toBe(index.images[1]!.manifest.digest);
+    expect(
+      said.some(({ aux }) => (aux as object | undefined) && "manifestPushedInsteadOfIndex" in (aux as object)),
+    ).toBe(false);
+    await expect(engine.images.checkPush({ image: name, platform: "linux/s390x" })).rejects.toMatchObject({
+      kind: "notFound",
+    });
+  });
+
+  test("attestations, which are not kept here, must be where it goes", async () => {
+    const index = makeIndex([amd64]);
+    const name = await pulled("attested", index, ["linux/amd64"]);
+    await pushed(name, "attested");
+    expect(await digestOf("attested", "2")).toBe(index.manifest.digest);
+    await pushed(name, "attested-not");
+    expect(await digestOf("attested-not", "2")).toBe(index.images[0]!.manifest.digest);
+  });
+});
