@@ -2,6 +2,7 @@
 export * from "./epoll.ts";
 export * from "./errno.ts";
 export * from "./file.ts";
+export * from "./inode-flags.ts";
 export * from "./ip-address.ts";
 export { address, check, cstr, errno, libc, NR, syscall } from "./libc.ts";
 export { releaseProgramPages } from "./memory.ts";

@@ -130,3 +130,17 @@ test("inNetworkNamespace comes back, also after an error", () => {
   sys.close(other);
   sys.close(home);
 });
+
+test("flags of inodes are added where the file system has them, and else nothing happens", () => {
+  const path = mkdtempSync(join(tmpdir(), "gantry-flags-"));
+  try {
+    const before = sys.inodeFlags(path);
+    const added = sys.addInodeFlags(path, sys.FS_FL.TOPDIR);
+    expect(((sys.inodeFlags(path) ?? 0) & sys.FS_FL.TOPDIR) !== 0).toBe(added);
+    if (before !== null && added) expect(sys.inodeFlags(path)).toBe(before | sys.FS_FL.TOPDIR);
+    expect(sys.inodeFlags("/proc/self")).toBeNull();
+    expect(sys.addInodeFlags("/proc/self", sys.FS_FL.TOPDIR)).toBe(false);
+  } finally {
+    rmSync(path, { recursive: true });
+  }
+});

@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { chmodSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { conflict, type Digest, invalidParameter, notFound } from "@gantry/spec";
 import type { ContainerLayer } from "../contract.ts";
+import { scatter } from "./scatter.ts";
 import type { DriverName, Snapshotter } from "./snapshotter.ts";
 import type { Trash } from "./trash.ts";
 
@@ -41,6 +42,7 @@ export class Containers {
     private readonly lookup: Lookup,
   ) {
     mkdirSync(directory, { recursive: true, mode: 0o710 });
+    scatter(directory);
     this.select = db.query<Row, [string]>("SELECT * FROM storage_containers WHERE id = ?");
     this.insert = db.query("INSERT INTO storage_containers VALUES (?, ?, ?)");
     this.delete = db.query("DELETE FROM storage_containers WHERE id = ?");

@@ -15,6 +15,7 @@ import type { Leases } from "../leases.ts";
 import { Containers } from "./containers.ts";
 import { ensureInitLayer } from "./init.ts";
 import { overlay, overlayWorks } from "./overlay.ts";
+import { scatter } from "./scatter.ts";
 import type { DriverName, Snapshotter } from "./snapshotter.ts";
 import type { Trash } from "./trash.ts";
 import { vfs } from "./vfs.ts";
@@ -55,6 +56,7 @@ export class Layers implements LayerStore {
   ) {
     this.directory = `${root}/layers`;
     mkdirSync(this.directory, { recursive: true, mode: 0o710 });
+    scatter(this.directory);
     const copies = vfs(this.directory, trash);
     this.driver = (driver ?? (overlayWorks(root) ? "overlay2" : "vfs")) === "vfs" ? copies : overlay;
     const init = ensureInitLayer(`${this.directory}/init`);
