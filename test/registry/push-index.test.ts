@@ -97,6 +97,24 @@ describe.skipIf(!registryInstalled)("push of an index", () => {
     });
   });
 
+  test("rmi of one platform takes that image alone, and the name with the last", async () => {
+    const index = bareIndex([amd64, arm64]);
+    const name = await pulled("remove", index, ["linux/arm64", "linux/amd64"]);
+    const [own, other] = index.images.map(({ config }) => config.digest as `sha256:${string}`);
+    const removed = await engine.images.removePlatform(name, "linux/arm64");
+    expect(removed[0]).toEqual({ Deleted: other! });
+    expect(engine.images.resolve(name).id).toBe(own!);
+    expect(engine.storage.images.get(other!)).toBeNull();
+    await expect(engine.images.removePlatform(name, "linux/arm64")).rejects.toMatchObject({ kind: "notFound" });
+
+    await engine.pull(name, { platform: "linux/arm64" });
+    engine.images.tag(own!, "kept", "1");
+    await expect(engine.images.removePlatform(name, "linux/amd64")).rejects.toMatchObject({ kind: "conflict" });
+    expect((await engine.images.removePlatform(name, "linux/arm64"))[0]).toEqual({ Untagged: name });
+    expect(() => engine.images.resolve(name)).toThrow("No such image");
+    expect(engine.images.resolve("kept:1").id).toBe(own!);
+  });
+
   test("attestations, which are not kept here, must be where it goes", async () => {
     const index = makeIndex([amd64]);
     const name = await pulled("attested", index, ["linux/amd64"]);

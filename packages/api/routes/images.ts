@@ -108,12 +108,16 @@ export function imageRoutes(images: Images): Route[] {
       "DELETE",
       "/images/{name:.*}",
       { query: query({ force: flag, noprune: flag, platforms: texts }) },
-      (context) => {
+      async (context) => {
         const { force, noprune } = context.query;
         const name = nameOf(context);
         if (name.trim() === "") throw invalidParameter("image name cannot be blank");
-        const platform = context.api >= 50 ? platformParameter(context.query.platforms) : undefined;
-        context.json(images.remove(name, { force, prune: !noprune, platform }));
+        const platform =
+          context.api >= 50
+            ? platformParameter(context.query.platforms, "multiple platforms are not supported")
+            : undefined;
+        const options = { force, prune: !noprune };
+        context.json(platform ? await images.removePlatform(name, platform, options) : images.remove(name, options));
       },
     ),
   ];

@@ -107,13 +107,13 @@ test("a platform that is asked for must be the image's", async () => {
     "image with reference arm:1 was found but its platform (linux/arm64) does not match the specified platform (linux/amd64)";
   await expect(images.history("arm:1", "linux/amd64")).rejects.toThrow(other);
   await expect(images.inspect("arm:1", { platform: "linux/amd64" })).rejects.toThrow(other);
-  expect(() => images.remove("arm:1", { platform: "linux/amd64" })).toThrow(other);
+  await expect(images.removePlatform("arm:1", "linux/amd64")).rejects.toThrow(other);
   expect(() => images.save(["arm:1"], { platform: "linux/amd64" })).toThrow(other);
   await expect(images.checkPush({ image: "arm", tag: "1", platform: "linux/amd64" })).rejects.toThrow(other);
   expect(await images.history("arm:1", "linux/arm64")).toHaveLength(1);
   expect((await images.inspect("arm:1", { platform: "linux/aarch64/v8" })).Architecture).toBe("arm64");
   await images.checkPush({ image: "arm", tag: "1", platform: "linux/arm64" });
-  expect(images.remove("arm:1", { platform: "linux/arm64" })[0]).toEqual({ Untagged: "arm:1" });
+  expect((await images.removePlatform("arm:1", "linux/arm64"))[0]).toEqual({ Untagged: "arm:1" });
 });
 
 test("digests go with the last tag of their repository", async () => {

@@ -20,7 +20,7 @@ import { type ListOptions, layersSize, list } from "./list.ts";
 import { prune } from "./prune.ts";
 import { type PullRequest, pull } from "./pull.ts";
 import { checkPush, type PushRequest, push } from "./push.ts";
-import { type RemoveOptions, remove } from "./remove.ts";
+import { type RemoveOptions, remove, removePlatform } from "./remove.ts";
 import type { ImageRoom, ImagesOptions } from "./room.ts";
 import { search } from "./search.ts";
 
@@ -94,6 +94,11 @@ export class Images {
 
   remove(name: string, options?: RemoveOptions): ImageDeleteResponseItem[] {
     return remove(this.#room, name, options);
+  }
+
+  /** Removes one platform (`os/arch[/variant]`) of what was pulled under a name. */
+  removePlatform(name: string, platform: string, options?: RemoveOptions): Promise<ImageDeleteResponseItem[]> {
+    return removePlatform(this.#room, name, platform, options);
   }
 
   prune(filters: Filters): Promise<ImagePruneResponse> {

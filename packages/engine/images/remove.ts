@@ -10,15 +10,13 @@ import {
 } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 import { ChainUses } from "./chain.ts";
-import { imageOf } from "./platform.ts";
+import { imageFor } from "./platform.ts";
 import { type ImageName, type ImageRoom, imageEvent, namesOf, shortId } from "./room.ts";
 
 export interface RemoveOptions {
   force?: boolean;
   /** Also removes parents that nothing refers to any more. */
   prune?: boolean;
-  /** Only where the image is of this platform, `os/arch[/variant]`. */
-  platform?: string | undefined;
   /** Uses of layers, where the caller has them already (a prune, for all its removals). */
   uses?: ChainUses;
 }
@@ -28,9 +26,9 @@ export interface RemoveOptions {
  * ID) several repositories stand against it. Throws conflict in Docker's words.
  */
 export function remove(room: ImageRoom, text: string, options: RemoveOptions = {}): ImageDeleteResponseItem[] {
-  const { force = false, prune = true, uses, platform } = options;
+  const { force = false, prune = true, uses } = options;
   const records: ImageDeleteResponseItem[] = [];
-  const image = imageOf(room, text, platform);
+  const image = room.storage.images.resolve(text);
   const byId = isIdOf(image.id, text);
   if (byId) {
     if (singleRepository(namesOf(image))) {
@@ -58,6 +56,27 @@ export function remove(room: ImageRoom, text: string, options: RemoveOptions = {
   removeImage(room, room.storage.images.get(image.id) ?? image, records, { force, prune, uses, quiet: !byId });
   room.collectSoon();
   return records;
+}
+
+/**
+ * `rmi --platform`: of the images that were pulled under this name, removes the one of that platform; the name goes only
+ * with its own image. Throws notFound where none is of it, conflict where it has other names.
+ */
+export async function removePlatform(
+  room: ImageRoom,
+  text: string,
+  platform: string,
+  options: RemoveOptions = {},
+): Promise<ImageDeleteResponseItem[]> {
+  const image = await imageFor(room, text, platform);
+  if (image.id === room.storage.images.resolve(text).id) return remove(room, text, options);
+  // Its names are not the one that was given, so they are no business of this removal.
+  if (namesOf(image).length > 0) {
+    throw conflict(
+      `conflict: unable to delete ${shortId(image.id)} (cannot be forced) - image is referenced in multiple repositories`,
+    );
+  }
+  return remove(room, image.id, options);
 }
 
 function isIdOf(id: Digest, text: string): boolean {
