@@ -11,6 +11,7 @@ import { ensureExecRoot, ownsNetwork, startContainer } from "./containers/start.
 import { stopContainer } from "./containers/stop.ts";
 import { Engine, type EngineParts } from "./engine.ts";
 import { startHealth } from "./health/monitor.ts";
+import { compressLogs } from "./logs/compress.ts";
 import { now } from "./time.ts";
 import { releaseHostMounts } from "./volumes/host-mounts.ts";
 
@@ -75,6 +76,7 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
       await removeLocked(engine, container, { force: true, volumes: true }).catch(() => {});
     }
   }
+  compressLogs(engine);
   return engine;
 }
 

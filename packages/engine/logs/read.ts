@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { closeSync, fstatSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { parseTime } from "../time.ts";
+import { closeAll, type LogFile, openLogFiles, readBlock, readContent, readHead } from "./files.ts";
 
 /** One line of a container's log. `line` has its newline where the process wrote one. */
 export interface LogEntry {
@@ -18,28 +19,15 @@ export interface LogRange {
   tail: number;
 }
 
-const BLOCK = 1 << 18;
 /** A line longer than this is not a log line of ours (the shim splits at 16 KiB). */
 const MAX_LINE = 1 << 20;
 
-/** The log's files, oldest first: rotated ones, then the current. */
-export function logFiles(path: string): string[] {
-  const rotated: string[] = [];
-  for (let i = 1; i < 1000; i++) {
-    if (existsSync(`${path}.${i}`)) rotated.push(`${path}.${i}`);
-    else if (existsSync(`${path}.${i}.gz`)) rotated.push(`${path}.${i}.gz`);
-    else break;
-  }
-  return existsSync(path) ? [...rotated.reverse(), path] : rotated.reverse();
-}
-
 /** A reader that remembers where it is, so that following goes on where reading ended. */
 export class LogReader {
-  private handle: FileHandle | null = null;
+  private file: LogFile | null = null;
   private offset = 0;
   private rest: Buffer = Buffer.alloc(0);
   private readonly path: string;
-  private ino = 0;
   /** When our file was last written to, as far as it was read. */
   private readMs = 0;
 
@@ -49,70 +37,83 @@ export class LogReader {
 
   /**
    * Everything that is there now, in batches. Stops at the end of the current file and can be called again for what
-   * came since; a rotation in between is followed without losing lines.
+   * came since; a rotation in between, and a compression, is followed without losing lines.
    */
   async *read(range: LogRange): AsyncGenerator<LogEntry[]> {
-    if (this.handle === null) {
-      const files = logFiles(this.path);
-      const start = range.tail < 0 ? { index: 0, offset: 0 } : await tailStart(files, range.tail);
-      for (let i = start.index; i < files.length; i++) {
-        const file = files[i] as string;
-        const offset = i === start.index ? start.offset : 0;
-        if (file === this.path) {
-          this.handle = await open(file, "r").catch(() => null);
-          this.ino = this.handle === null ? 0 : (await this.handle.stat()).ino;
-          this.offset = offset;
-        } else yield* readWhole(file, offset, range);
-      }
-      if (this.handle === null) {
-        if (!existsSync(this.path)) return;
-        this.handle = await open(this.path, "r");
-        this.ino = (await this.handle.stat()).ino;
+    if (this.file === null) {
+      const files = await openLogFiles(this.path);
+      try {
+        const start: Start = range.tail < 0 ? { index: 0, offset: 0, skip: 0 } : await tailStart(files, range.tail);
+        for (let i = start.index; i < files.length - 1; i++)
+          yield* readWhole(files[i] as LogFile, i === start.index ? start : null, range);
+        const last = files.pop();
+        if (last === undefined) return;
+        this.take(last);
+        if (last.compressed) yield* readWhole(last, start.index === files.length ? start : null, range);
+        else if (start.index === files.length) this.offset = start.offset;
+      } finally {
+        closeAll(files);
       }
     }
     for (;;) {
       yield* this.drain(range);
       // Rotated away under us: what was still written to the old file has been read; on to the new one.
       const current = await stat(this.path).catch(() => null);
-      if (current === null || (current.ino === this.ino && current.size >= this.offset)) return;
+      const file = this.file as unknown as LogFile;
+      if (current === null || (current.ino === file.ino && current.size >= this.offset)) return;
       yield* this.drain(range);
       yield* this.skipped(range);
-      await this.handle.close();
-      this.handle = null;
-      this.handle = await open(this.path, "r");
-      this.ino = (await this.handle.stat()).ino;
-      this.offset = 0;
-      this.rest = Buffer.alloc(0);
     }
   }
 
-  /** Files that came and went between ours and the current one: a slow reader is overtaken by several rotations. */
+  /** On to the current file, through those that came and went since ours was: a slow reader is overtaken by several. */
   private async *skipped(range: LogRange): AsyncGenerator<LogEntry[]> {
-    const between: string[] = [];
-    for (const file of logFiles(this.path).reverse().slice(1)) {
-      const there = await stat(file).catch(() => null);
-      if (there === null || there.ino === this.ino) break;
-      // A file older than what was read last is one that was there before.
-      if (there.mtimeMs < this.readMs) break;
-      between.push(file);
+    const files = await openLogFiles(this.path);
+    try {
+      const next = files.pop();
+      if (next === undefined) return;
+      const between = next.ino === this.file?.ino ? [] : await this.since(files);
+      for (const file of between) yield* readWhole(file, null, range);
+      this.take(next);
+    } finally {
+      closeAll(files);
     }
-    for (const file of between.reverse()) yield* readWhole(file, 0, range);
+  }
+
+  /** Those of a log's rotated files that are younger than ours, oldest first. */
+  private async since(files: LogFile[]): Promise<LogFile[]> {
+    const ours = this.file as LogFile;
+    const head = await readHead(ours);
+    const between: LogFile[] = [];
+    for (const file of files.toReversed()) {
+      if (file.ino === ours.ino) break;
+      // A file older than what was read last is one that was there before. A compressed one has its time in microseconds.
+      if (file.mtimeMs < this.readMs - (file.compressed ? 1 : 0)) break;
+      // Ours, compressed by now.
+      if (file.compressed && head.equals(await readHead(file))) break;
+      between.unshift(file);
+    }
+    return between;
+  }
+
+  private take(file: LogFile): void {
+    if (this.file !== null) closeSync(this.file.fd);
+    this.file = file;
+    this.offset = 0;
+    this.rest = Buffer.alloc(0);
   }
 
   private async *drain(range: LogRange): AsyncGenerator<LogEntry[]> {
-    const handle = this.handle as FileHandle;
+    const file = this.file as LogFile;
+    if (file.compressed) return;
     for (;;) {
-      const block = Buffer.allocUnsafe(BLOCK);
-      const { bytesRead } = await handle.read(block, 0, BLOCK, this.offset);
-      if (bytesRead === 0) {
-        this.readMs = (await handle.stat()).mtimeMs;
+      const block = await readBlock(file.fd, this.offset);
+      if (block.length === 0) {
+        this.readMs = fstatSync(file.fd).mtimeMs;
         return;
       }
-      this.offset += bytesRead;
-      const data =
-        this.rest.length === 0
-          ? block.subarray(0, bytesRead)
-          : Buffer.concat([this.rest, block.subarray(0, bytesRead)]);
+      this.offset += block.length;
+      const data = this.rest.length === 0 ? block : Buffer.concat([this.rest, block]);
       const { entries, rest } = parseLines(data, range);
       this.rest = rest.length > MAX_LINE ? Buffer.alloc(0) : Buffer.from(rest);
       if (entries.length > 0) yield entries;
@@ -120,27 +121,41 @@ export class LogReader {
   }
 
   async close(): Promise<void> {
-    await this.handle?.close();
-    this.handle = null;
+    if (this.file !== null) closeSync(this.file.fd);
+    this.file = null;
   }
 }
 
-async function* readWhole(file: string, offset: number, range: LogRange): AsyncGenerator<LogEntry[]> {
+/** Where reading begins: a file, and in it an offset (plain) or lines to pass over (compressed). */
+interface Start {
+  index: number;
+  offset: number;
+  skip: number;
+}
+
+async function* readWhole(file: LogFile, start: Start | null, range: LogRange): AsyncGenerator<LogEntry[]> {
   let rest: Buffer = Buffer.alloc(0);
-  const stream = file.endsWith(".gz")
-    ? Bun.file(file)
-        .stream()
-        .pipeThrough(new DecompressionStream("gzip") as never)
-    : Bun.file(file).slice(offset).stream();
+  let skip = start?.skip ?? 0;
   try {
-    for await (const chunk of stream as unknown as AsyncIterable<Uint8Array>) {
-      const data = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
+    for await (const block of readContent(file, start?.offset ?? 0)) {
+      let data = rest.length === 0 ? block : Buffer.concat([rest, block]);
+      for (; skip > 0; skip--) {
+        const newline = data.indexOf(10);
+        if (newline < 0) break;
+        data = data.subarray(newline + 1);
+      }
+      if (skip > 0) {
+        // The line that ends later is passed over too.
+        rest = Buffer.alloc(0);
+        continue;
+      }
       const parsed = parseLines(data, range);
-      rest = parsed.rest;
+      rest = parsed.rest.length > MAX_LINE ? Buffer.alloc(0) : Buffer.from(parsed.rest);
       if (parsed.entries.length > 0) yield parsed.entries;
     }
-  } catch {
-    // Rotated away while it was read.
+  } catch (error) {
+    // A damaged compressed file has lines up to its damage.
+    if (!file.compressed) throw error;
   }
 }
 
@@ -179,40 +194,51 @@ function parseLine(text: string, range: LogRange): LogEntry | null {
   };
 }
 
-/** Where the last `count` lines begin, found by reading backwards. Compressed files are taken whole. */
-async function tailStart(files: string[], count: number): Promise<{ index: number; offset: number }> {
+/** Where the last `count` lines begin, found by reading backwards; lines of a compressed file are counted first. */
+async function tailStart(files: LogFile[], count: number): Promise<Start> {
+  const last = files.length - 1;
   if (count === 0) {
-    const last = files.length - 1;
     const file = files[last];
-    return { index: Math.max(last, 0), offset: file === undefined ? 0 : Bun.file(file).size };
+    const size = file === undefined ? 0 : fstatSync(file.fd).size;
+    return { index: Math.max(last, 0), offset: size, skip: file?.compressed ? Number.POSITIVE_INFINITY : 0 };
   }
   let left = count;
-  for (let i = files.length - 1; i >= 0; i--) {
-    const file = files[i] as string;
-    if (file.endsWith(".gz")) return { index: i + 1, offset: 0 };
-    const handle = await open(file, "r").catch(() => null);
-    if (handle === null) return { index: i + 1, offset: 0 };
-    try {
-      let end = (await handle.stat()).size;
-      const block = Buffer.allocUnsafe(65536);
-      let first = true;
-      while (end > 0) {
-        const from = Math.max(0, end - block.length);
-        const { bytesRead } = await handle.read(block, 0, end - from, from);
-        // The last newline ends the last line; it begins none.
-        let at = first ? bytesRead - 2 : bytesRead - 1;
-        first = false;
-        for (; at >= 0; at--) {
-          at = block.lastIndexOf(10, at);
-          if (at < 0) break;
-          if (--left === 0) return { index: i, offset: from + at + 1 };
-        }
-        end = from;
-      }
-      if (--left === 0) return { index: i, offset: 0 };
-    } finally {
-      await handle.close();
+  for (let index = last; index >= 0; index--) {
+    const file = files[index] as LogFile;
+    if (file.compressed) {
+      const lines = await countLines(file);
+      if (lines >= left) return { index, offset: 0, skip: lines - left };
+      left -= lines;
+      continue;
     }
+    let end = fstatSync(file.fd).size;
+    if (end === 0) continue;
+    let first = true;
+    while (end > 0) {
+      const from = Math.max(0, end - 65536);
+      const block = await readBlock(file.fd, from, end - from);
+      // The last newline ends the last line; it begins none.
+      let at = first ? block.length - 2 : block.length - 1;
+      first = false;
+      for (; at >= 0; at--) {
+        at = block.lastIndexOf(10, at);
+        if (at < 0) break;
+        if (--left === 0) return { index, offset: from + at + 1, skip: 0 };
+      }
+      end = from;
+    }
+    if (--left === 0) return { index, offset: 0, skip: 0 };
   }
-  return { index: 0, offset: 0 };
+  return { index: 0, offset: 0, skip: 0 };
+}
+
+async function countLines(file: LogFile): Promise<number> {
+  let lines = 0;
+  try {
+    for await (const block of readContent(file, 0))
+      for (let at = block.indexOf(10); at >= 0; at = block.indexOf(10, at + 1)) lines++;
+  } catch {
+    // Damaged: it has what it has.
+  }
+  return lines;
 }

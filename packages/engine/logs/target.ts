@@ -1,6 +1,6 @@
 import type { LogTarget } from "@gantry/libcontainer";
-import { invalidParameter } from "@gantry/spec";
-import { parseLogSize } from "../config/log-config.ts";
+import { GantryError, invalidParameter, messageOf } from "@gantry/spec";
+import { type LogRotation, parseLogRotation } from "../config/log-config.ts";
 import type { Container } from "../containers/container.ts";
 
 /** Where and how the shim writes the log; null for the driver `none`. */
@@ -9,16 +9,40 @@ export function logTarget(container: Container): LogTarget | null {
   const driver = hostConfig.LogConfig?.Type ?? "json-file";
   const options = hostConfig.LogConfig?.Config ?? {};
   if (driver === "none") return null;
-  // The driver `local` differs from `json-file` by its defaults (20 MB, five files), not by its format here.
-  const size = options["max-size"] ?? (driver === "local" ? "20m" : "-1");
-  const files = options["max-file"] ?? (driver === "local" ? "5" : "1");
+  // The driver `local` differs from `json-file` by its defaults, not by its format here.
+  const rotation = rotationOf(driver, options);
   const attrs = logAttributes(options, config.Labels ?? {}, config.Env ?? []);
   return {
     path: container.logPath,
-    maxSize: size === "-1" ? 0 : parseLogSize(size),
-    maxFile: Math.max(1, Number(files)),
+    maxSize: rotation.maxSize,
+    maxFile: rotation.maxFile,
     ...(attrs === null ? {} : { attrs: JSON.stringify(attrs) }),
   };
+}
+
+function rotationOf(driver: string, options: Record<string, string>): LogRotation {
+  try {
+    return parseLogRotation(driver, options);
+  } catch (error) {
+    throw new GantryError(
+      "system",
+      `failed to create task for container: failed to initialize logging driver: ${messageOf(error)}`,
+    );
+  }
+}
+
+/** Whether the rotated files of a container's log are compressed: where asked for, and of `local` unless refused. */
+export function compressesLog(container: Container): boolean {
+  const { LogConfig } = container.record.hostConfig;
+  const driver = LogConfig?.Type ?? "json-file";
+  const options = LogConfig?.Config ?? {};
+  if (driver === "none" || (driver !== "local" && options["compress"] === undefined)) return false;
+  try {
+    return parseLogRotation(driver, options).compress;
+  } catch {
+    // It never started.
+    return false;
+  }
 }
 
 function logAttributes(

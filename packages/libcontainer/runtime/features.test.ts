@@ -337,6 +337,45 @@ describe.skipIf(!canRun)("what a spec can ask for", () => {
     }
   });
 
+  test("log rotation moves compressed files too, and drops the oldest of either kind", async () => {
+    const { mkdirSync, readdirSync, writeFileSync } = await import("node:fs");
+    const directory = join(bench.root, `log-${Math.random()}`);
+    mkdirSync(directory);
+    const path = join(directory, "log");
+    // Slot 1 as a daemon leaves it that died between making the compressed file and removing the plain one.
+    for (const name of ["1", "1.gz", "2.gz", "3.gz", "4"]) writeFileSync(`${path}.${name}`, name);
+    writeFileSync(`${path}.gz.tmp`, "");
+    await bench.run(shell("seq 1 8"), { log: { path, maxSize: 500, maxFile: 5 } });
+    expect(readdirSync(directory).sort()).toEqual(["log", "log.1", "log.2", "log.3.gz", "log.4.gz", "log.gz.tmp"]);
+    expect(["log.2", "log.3.gz", "log.4.gz"].map((name) => readFileSync(join(directory, name), "utf8"))).toEqual([
+      "1",
+      "2.gz",
+      "3.gz",
+    ]);
+    expect([`${path}.1`, path].flatMap((file) => logLines(file)).map((one) => Number(one.log))).toEqual([
+      1, 2, 3, 4, 5, 6, 7, 8,
+    ]);
+  });
+
+  test("log rotation is put off while someone else has the log's lock", async () => {
+    const { closeSync, existsSync, mkdirSync, openSync } = await import("node:fs");
+    const { flock } = await import("@gantry/sys");
+    const directory = join(bench.root, `log-${Math.random()}`);
+    mkdirSync(directory);
+    const path = join(directory, "log");
+    const lock = openSync(directory, "r");
+    try {
+      flock(lock, 2);
+      await bench.run(shell("seq 1 500"), { log: { path, maxSize: 600, maxFile: 5 } });
+    } finally {
+      closeSync(lock);
+    }
+    expect(existsSync(`${path}.1`)).toBe(false);
+    expect(logLines(path).length).toBe(500);
+    await bench.run(shell("seq 501 505"), { log: { path, maxSize: 600, maxFile: 5 } });
+    expect([logLines(`${path}.1`).length, logLines(path).length]).toEqual([500, 5]);
+  });
+
   test("log opened anew", async () => {
     const { task, logPath } = await bench.create(shell("echo one; read x; echo two"), {
       openStdin: true,

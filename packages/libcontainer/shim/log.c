@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -31,6 +32,7 @@ static void make_table(void) {
 static void open_file(struct log_file *log) {
   struct stat st;
   log->fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+  log->put_off = 0;
   log->size = log->fd >= 0 && fstat(log->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
@@ -63,23 +65,53 @@ void log_release(void) {
   batch = NULL;
 }
 
+/* Rotation, readers and the daemon, which compresses rotated files, agree by flock(2) on the directory. They hold it for
+   a few renames; rather than wait for one who was stopped just then, the shim goes on with the file it has. */
+static bool lock_directory(const struct log_file *log, int *lock) {
+  char directory[4200];
+  snprintf(directory, sizeof directory, "%s", log->path);
+  char *slash = strrchr(directory, '/');
+  if (slash) slash[slash == directory] = 0;
+  *lock = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (*lock < 0 || flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;
+  close(*lock);
+  return false;
+}
+
+/* A slot has a plain file, a compressed one, or, where the daemon died between making the one and removing the other,
+   both with the same lines: then the plain one is kept, so that they never get apart. */
+static void move_slot(const struct log_file *log, uint32_t slot) {
+  char plain[4220], packed[4224], to[4224];
+  snprintf(plain, sizeof plain, "%s.%u", log->path, slot);
+  snprintf(packed, sizeof packed, "%s.%u.gz", log->path, slot);
+  bool is_plain = access(plain, F_OK) == 0;
+  if (is_plain) unlink(packed);
+  if (slot == log->max_file - 1) {
+    unlink(is_plain ? plain : packed);
+    return;
+  }
+  snprintf(to, sizeof to, is_plain ? "%s.%u" : "%s.%u.gz", log->path, slot + 1);
+  rename(is_plain ? plain : packed, to); /* what is not there yet need not move */
+}
+
 static void rotate(struct log_file *log) {
   log_flush(log);
   if (log->max_file < 2) {
     if (ftruncate(log->fd, 0) == 0) log->size = 0;
     return;
   }
-  char from[4200], to[4200];
-  for (uint32_t i = log->max_file - 1; i > 0; i--) {
-    snprintf(to, sizeof to, "%s.%u", log->path, i);
-    if (i > 1)
-      snprintf(from, sizeof from, "%s.%u", log->path, i - 1);
-    else
-      snprintf(from, sizeof from, "%s", log->path);
-    rename(from, to); /* what is not there yet need not move */
+  int lock;
+  if (!lock_directory(log, &lock)) {
+    log->put_off = log->size + 4096;
+    return;
   }
+  for (uint32_t i = log->max_file - 1; i > 0; i--) move_slot(log, i);
+  char to[4220];
+  snprintf(to, sizeof to, "%s.1", log->path);
+  rename(log->path, to);
   close(log->fd);
   open_file(log);
+  if (lock >= 0) close(lock);
 }
 
 /* Bytes of a well-formed UTF-8 sequence at `p`, 0 where it is none (surrogates and overlong forms are none). */
@@ -187,7 +219,7 @@ static void put_line(struct log_file *log, bool is_stderr, const uint8_t *head, 
   }
   if (attrs + ROOM > BATCH) attrs = 0;
   if (filled + attrs + ROOM > BATCH) log_flush(log);
-  if (log->max_size && log->size >= log->max_size) rotate(log);
+  if (log->max_size && log->size >= log->max_size && log->size >= log->put_off) rotate(log);
   char *start = batch + filled, *out = start;
   memcpy(out, "{\"log\":\"", 8);
   out += 8;

@@ -98,6 +98,7 @@ struct log_file {
   int fd;
   char *path, *attrs;
   uint64_t max_size, size;
+  uint64_t put_off; /* size at which a rotation that could not be is tried again */
   uint32_t max_file;
 };
 bool log_open(struct log_file *log, const char *path, const char *attrs, uint64_t max_size, uint32_t max_file);
