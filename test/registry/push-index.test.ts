@@ -92,6 +92,10 @@ describe.skipIf(!registryInstalled)("push of an index", () => {
     expect(
       said.some(({ aux }) => (aux as object | undefined) && "manifestPushedInsteadOfIndex" in (aux as object)),
     ).toBe(false);
+    // What an arm64 machine runs besides its own is not what was asked for.
+    const mixed = bareIndex([amd64, { os: "linux", architecture: "arm" }, arm64]);
+    const other = await pulled("one/mixed", mixed, ["linux/arm", "linux/amd64"]);
+    await expect(engine.images.inspect(other, { platform: "linux/arm64" })).rejects.toMatchObject({ kind: "notFound" });
     await expect(engine.images.checkPush({ image: name, platform: "linux/s390x" })).rejects.toMatchObject({
       kind: "notFound",
     });

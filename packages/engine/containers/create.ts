@@ -6,7 +6,6 @@ import {
   type HostConfig,
   type ImageConfig,
   invalidParameter,
-  notFound,
 } from "@gantry/spec";
 import { mergeImageConfig, normaliseConfig, validateContainerConfig } from "../config/container-config.ts";
 import { defaultHostConfig, validateHostConfig } from "../config/host-config.ts";
@@ -15,6 +14,7 @@ import { parseMounts } from "../config/mounts.ts";
 import { portKey } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";
 import { newId, shortId } from "../ids.ts";
+import { imageFor } from "../images/platform.ts";
 import { now, ZERO_TIME } from "../time.ts";
 import { resolveMounts } from "../volumes/resolve.ts";
 import type { Container } from "./container.ts";
@@ -43,10 +43,13 @@ export async function createContainer(
   let image: ImageConfig | null = null;
   let imageId: ContainerRecord["imageId"] = "";
   if (config.Image) {
-    const stored = engine.storage.images.resolve(config.Image);
+    const stored =
+      platform === ""
+        ? engine.storage.images.resolve(config.Image)
+        : // Where it is of another platform, the status and words make the CLI pull the right one.
+          await imageFor(engine, config.Image, platform);
     image = stored.config;
     imageId = stored.id;
-    if (platform !== "") checkPlatform(platform, stored.config, config.Image);
   }
   mergeImageConfig(config, image?.config);
   validateContainerConfig(config);
@@ -160,17 +163,4 @@ function normalisePorts(host: HostConfig): void {
       (list ?? []).map((binding) => ({ HostIp: binding.HostIp ?? "", HostPort: binding.HostPort ?? "" })),
     ]),
   );
-}
-
-const ARCHITECTURES: Record<string, string> = { x86_64: "amd64", aarch64: "arm64", x64: "amd64" };
-
-function checkPlatform(platform: string, image: ImageConfig, reference: string): void {
-  const [os, architecture] = platform.toLowerCase().split("/");
-  const wanted = architecture === undefined ? undefined : (ARCHITECTURES[architecture] ?? architecture);
-  if ((os !== undefined && os !== image.os) || (wanted !== undefined && wanted !== image.architecture)) {
-    // The status and words make the CLI pull the right one.
-    throw notFound(
-      `image with reference ${reference} was found but its platform (${image.os}/${image.architecture}) does not match the specified platform (${platform})`,
-    );
-  }
 }

@@ -26,7 +26,7 @@ export function byManifest(images: readonly StoredImage[]): Map<Digest, StoredIm
 export type Index = Manifest & { kind: "index" };
 
 /** The indexes that an image was pulled through, as far as they are here. */
-export async function indexesOf(room: ImageRoom, image: StoredImage): Promise<Index[]> {
+export async function indexesOf(room: Pick<ImageRoom, "storage">, image: StoredImage): Promise<Index[]> {
   const found = new Map<Digest, Index>();
   for (const name of image.digests) {
     const { digest } = parseReference(name);
@@ -40,7 +40,7 @@ export async function indexesOf(room: ImageRoom, image: StoredImage): Promise<In
   return [...found.values()];
 }
 
-async function readManifest(room: ImageRoom, digest: Digest): Promise<Manifest | undefined> {
+async function readManifest(room: Pick<ImageRoom, "storage">, digest: Digest): Promise<Manifest | undefined> {
   if (!room.storage.content.has(digest)) return undefined;
   try {
     return parseManifest(await room.storage.content.read(digest), "", "");
