@@ -183,8 +183,19 @@ export interface ImageStore {
   children(id: Digest): StoredImage[];
   /** Docker/OCI archives: reads either (or both in one), any compression. Returns what was loaded. */
   load(source: ReadableStream<Uint8Array>, options?: LoadOptions): Promise<LoadedImage[]>;
+  /**
+   * What references mean to a save: a name without tag all its tags, an ID an image without names. Throws notFound.
+   */
+  select(references: string[]): SavedImage[];
   /** Writes Docker 25+'s combined archive: OCI layout plus manifest.json and repositories. */
-  save(references: string[], options?: { platform?: string }): ReadableStream<Uint8Array>;
+  save(images: string[] | SavedImage[]): ReadableStream<Uint8Array>;
+}
+
+/** An image of an archive to be. */
+export interface SavedImage {
+  image: StoredImage;
+  /** Familiar names to save it under. */
+  tags: string[];
 }
 
 export interface LoadOptions {

@@ -38,7 +38,7 @@ describe.skipIf(!registryInstalled || !(peerPrefix || peerDocker))(
         tag: "1",
       });
       ids = [pulled.config.digest, made];
-      await Bun.write(join(dir, "ours.tar"), new Response(engine.images.save(names)));
+      await Bun.write(join(dir, "ours.tar"), new Response(await engine.images.save(names)));
     }, 60_000);
     afterAll(async () => {
       await registry.stop();

@@ -92,6 +92,14 @@ describe.skipIf(!registryInstalled)("push of an index", () => {
     expect(
       said.some(({ aux }) => (aux as object | undefined) && "manifestPushedInsteadOfIndex" in (aux as object)),
     ).toBe(false);
+    const archive = await new Response(await engine.images.save([name], { platform: "linux/arm64" })).bytes();
+    const loader = new TestEngine();
+    try {
+      await loader.images.load({ source: new Blob([archive as never]).stream() }, () => {});
+      expect(loader.images.resolve(name).id).toBe(index.images[1]!.config.digest as `sha256:${string}`);
+    } finally {
+      await loader.close();
+    }
     // What an arm64 machine runs besides its own is not what was asked for.
     const mixed = bareIndex([amd64, { os: "linux", architecture: "arm" }, arm64]);
     const other = await pulled("one/mixed", mixed, ["linux/arm", "linux/amd64"]);

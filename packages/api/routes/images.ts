@@ -161,7 +161,7 @@ async function save(
   names: string[],
   platform: string | undefined,
 ): Promise<void> {
-  const archive = images.save(names, { platform });
+  const archive = await images.save(names, { platform });
   const stream = context.stream({ "Content-Type": "application/x-tar" });
   await stream.pipe(archive as AsyncIterable<Uint8Array>);
 }

@@ -1,6 +1,6 @@
 import { amount, type Emit, shortDigest, step } from "@gantry/distribution";
 import { familiarString, parseReference, withDefaultTag } from "@gantry/spec";
-import { imageOf } from "./platform.ts";
+import { imageFor } from "./platform.ts";
 import { type ImageRoom, imageEvent } from "./room.ts";
 
 export interface LoadRequest {
@@ -38,15 +38,22 @@ export async function load(room: ImageRoom, request: LoadRequest, emit: Emit): P
   }
 }
 
-/** `docker save` of these images. Throws notFound before anything is written where one of them is not here. */
-export function save(
+/**
+ * `docker save` of these images, or of what was pulled of a platform under their names. Throws notFound before anything
+ * is written where one of them is not here.
+ */
+export async function save(
   room: ImageRoom,
   names: string[],
-  options: { platform?: string } = {},
-): ReadableStream<Uint8Array> {
-  const images = names.map((name) => imageOf(room, name, options.platform));
-  const stream = room.storage.images.save(names, options);
-  for (const image of images) imageEvent(room, "save", image, image.id, image.id);
+  { platform }: { platform?: string } = {},
+): Promise<ReadableStream<Uint8Array>> {
+  const selected = await Promise.all(
+    room.storage.images.select(names).map(async ({ image, tags }) => {
+      return { image: await imageFor(room, tags[0] ?? image.id, platform), tags };
+    }),
+  );
+  const stream = room.storage.images.save(selected);
+  for (const { image } of selected) imageEvent(room, "save", image, image.id, image.id);
   return stream;
 }
 

@@ -75,7 +75,7 @@ export class Images {
     return load(this.#room, request, emit);
   }
 
-  save(names: string[], options?: { platform?: string }): ReadableStream<Uint8Array> {
+  save(names: string[], options?: { platform?: string }): Promise<ReadableStream<Uint8Array>> {
     return save(this.#room, names, options);
   }
 

@@ -7,33 +7,19 @@ import {
   type ImageManifest,
   isNameOnly,
   MediaType,
-  notFound,
   parseAnyReference,
   parseReference,
   referenceString,
 } from "@gantry/spec";
 import { encodeHeader, padding, TRAILER } from "../archive/writer.ts";
-import type { StoredImage } from "../contract.ts";
+import type { ImageStore, SavedImage, StoredImage } from "../contract.ts";
 import type { Stores } from "./load.ts";
-import { matchesPlatform, parsePlatform } from "./platform.ts";
-
-interface Selected {
-  image: StoredImage;
-  /** Familiar names to save it under. */
-  tags: string[];
-}
 
 /**
  * The archive that Docker 25 and later writes: an OCI layout of uncompressed layers, with manifest.json and
- * `repositories` for older readers. All references are resolved before this returns (notFound). A name without tag
- * stands for all its tags, an ID for an image without names.
+ * `repositories` for older readers.
  */
-export function save(
-  stores: Stores,
-  references: string[],
-  options: { platform?: string } = {},
-): ReadableStream<Uint8Array> {
-  const selected = select(stores, references, options);
+export function save(stores: Stores, selected: SavedImage[]): ReadableStream<Uint8Array> {
   const members = archive(stores, selected);
   return new ReadableStream<Uint8Array>(
     {
@@ -50,15 +36,10 @@ export function save(
   );
 }
 
-function select(stores: Stores, references: string[], options: { platform?: string }): Selected[] {
-  const byId = new Map<Digest, Selected>();
-  const wanted = options.platform === undefined ? null : parsePlatform(options.platform);
+/** What references mean to a save: a name without tag all its tags, an ID an image without names. Throws notFound. */
+export function select(images: Pick<ImageStore, "list" | "resolve">, references: string[]): SavedImage[] {
+  const byId = new Map<Digest, SavedImage>();
   const add = (image: StoredImage, tags: string[]) => {
-    if (wanted && !matchesPlatform(image.config, wanted)) {
-      throw notFound(
-        `image with reference ${tags[0] ?? image.id} was found but does not provide the specified platform (${options.platform})`,
-      );
-    }
     const entry = byId.get(image.id) ?? { image, tags: [] };
     for (const tag of tags) if (!entry.tags.includes(tag)) entry.tags.push(tag);
     byId.set(image.id, entry);
@@ -67,7 +48,7 @@ function select(stores: Stores, references: string[], options: { platform?: stri
     const parsed = parseAnyReference(text);
     if (!("id" in parsed) && isNameOnly(parsed)) {
       const prefix = `${familiarName(parsed)}:`;
-      const named = stores.images.list().filter(({ tags }) => tags.some((tag) => tag.startsWith(prefix)));
+      const named = images.list().filter(({ tags }) => tags.some((tag) => tag.startsWith(prefix)));
       for (const image of named)
         add(
           image,
@@ -75,7 +56,7 @@ function select(stores: Stores, references: string[], options: { platform?: stri
         );
       if (named.length > 0) continue;
     }
-    const image = stores.images.resolve(text);
+    const image = images.resolve(text);
     const name = "id" in parsed ? undefined : familiarString(parsed);
     add(image, name !== undefined && image.tags.includes(name) ? [name] : []);
   }
@@ -91,7 +72,7 @@ interface Blob {
   content: Uint8Array | { layer: Digest };
 }
 
-async function* archive(stores: Stores, selected: Selected[]): AsyncGenerator<Uint8Array, void, undefined> {
+async function* archive(stores: Stores, selected: SavedImage[]): AsyncGenerator<Uint8Array, void, undefined> {
   const blobs = new Map<Digest, Blob>();
   const index: Descriptor[] = [];
   const manifests: unknown[] = [];

@@ -14,12 +14,12 @@ import {
   withDigest,
 } from "@gantry/spec";
 import type { Content } from "../content/store.ts";
-import type { ImageStore, LoadedImage, LoadOptions, StoredImage } from "../contract.ts";
+import type { ImageStore, LoadedImage, LoadOptions, SavedImage, StoredImage } from "../contract.ts";
 import type { Layers } from "../layers/store.ts";
 import type { Leases } from "../leases.ts";
 import { parseConfig } from "./config.ts";
 import { load } from "./load.ts";
-import { save } from "./save.ts";
+import { save, select } from "./save.ts";
 
 interface Row {
   id: Digest;
@@ -169,8 +169,13 @@ export class Images implements ImageStore {
     }
   }
 
-  save(references: string[], options: { platform?: string } = {}): ReadableStream<Uint8Array> {
-    return save({ content: this.content, layers: this.layers, images: this }, references, options);
+  select(references: string[]): SavedImage[] {
+    return select(this, references);
+  }
+
+  save(images: string[] | SavedImage[]): ReadableStream<Uint8Array> {
+    const selected = isSelection(images) ? images : this.select(images);
+    return save({ content: this.content, layers: this.layers, images: this }, selected);
   }
 
   /** Drops images whose layers did not survive: what is listed can be run. The config's blob is made anew from its row. */
@@ -225,6 +230,10 @@ export class Images implements ImageStore {
     }
     return groups;
   }
+}
+
+function isSelection(images: string[] | SavedImage[]): images is SavedImage[] {
+  return typeof images[0] === "object";
 }
 
 function missing(reference: Reference | Digest): never {
