@@ -87,9 +87,25 @@ class RingWriter extends Ring {
   }
 }
 
+/** Bytes that streams bring before the garbage of their chunks is collected. */
+const COLLECT_AFTER = 128 << 20;
+let brought = 0;
+
+/**
+ * Chunks of a stream lie outside the heap, and its collector is slow to see how many they are: left to itself it lets some 40 MB of
+ * them gather during a load.
+ */
+function collectGarbageOf(chunk: Uint8Array): void {
+  brought += chunk.length;
+  if (brought < COLLECT_AFTER) return;
+  brought = 0;
+  Bun.gc(true);
+}
+
 /** The writer on the main thread. */
 export class AsyncRingWriter extends RingWriter {
   async write(chunk: Uint8Array): Promise<void> {
+    collectGarbageOf(chunk);
     for (let done = 0; done < chunk.length; ) {
       const seen = Atomics.load(this.control, READER_SEQ);
       const n = this.put(chunk, done);
