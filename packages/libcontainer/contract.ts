@@ -40,7 +40,10 @@ export type Rootfs =
 
 /** json-file log, written by the shim itself so that it survives the daemon. */
 export interface LogTarget {
-  /** Path of the current file; rotated ones get `.1`, `.2`, … (`.gz` where compressed). */
+  /**
+   * Path of the current file; rotated ones get `.1`, `.2`, … Whoever compresses one (`.1.gz`) or needs the names to stand
+   * still holds flock(2) on the directory for that moment; the shim rotates under the same lock, and later where it is taken.
+   */
   path: string;
   /** Bytes at which the file is rotated; 0 for never. */
   maxSize: number;
