@@ -230,3 +230,8 @@ describe("the rest", () => {
     answer = () => undefined;
   });
 });
+
+test("by the name of gantry-runtime it is the OCI runtime", () => {
+  const { exitCode, stdout } = Bun.spawnSync([process.execPath, MAIN, "--version"], { argv0: "gantry-runtime" });
+  expect([exitCode, stdout.toString()]).toEqual([0, "gantry-runtime version 0.1.0\nspec: 1.2.1\n"]);
+});

@@ -7,3 +7,12 @@ export type { ExternalOptions } from "./runtime/external.ts";
 export { installInit } from "./runtime/init.ts";
 export { type GantryRuntime, openRuntime, type RuntimeOptions } from "./runtime/runtime.ts";
 export * from "./seccomp/index.ts";
+export { shimBinary } from "./shim/binary.ts";
+
+/**
+ * Runs one command line of `gantry-runtime` (runc's commands and options); its exit code. `shimPath` is the shim's executable. What
+ * it says goes to standard output, errors to standard error.
+ */
+export async function runtimeMain(words: string[], shimPath: string): Promise<number> {
+  return (await import("./cli/main.ts")).runtimeMain(words, shimPath);
+}
