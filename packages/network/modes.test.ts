@@ -160,6 +160,38 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
     });
   }
 
+  test("a link reaches exposed ports where the default bridge keeps containers apart, and only in its direction", async () => {
+    await start({ icc: false });
+    const server = await world.container();
+    await net.prepare(request("server", { exposedPorts: ["80/tcp", "53/udp"] }));
+    await net.plumb("server", server.pid);
+    const linked = await world.container();
+    await net.prepare(request("linked", { links: ["server:db"], exposedPorts: ["90/tcp"] }));
+    await net.plumb("linked", linked.pid);
+    const other = await box("other", "bridge", false);
+    const address = (name: string) => net.endpoints(name)["bridge"]!.IPAddress!;
+    const { web, dns, hidden } = listen(server.fd, "0.0.0.0");
+    const back = serve(linked.fd, "tcp", "0.0.0.0", 90);
+    const through = () => {
+      expect(reach(linked.fd, address("server"), 80, web)).toBe(address("linked"));
+      expect(reach(linked.fd, address("server"), 53, dns)).toBe(address("linked"));
+      expect(reach(linked.fd, address("server"), 81, hidden)).toBeNull();
+      expect(reach(other.fd, address("server"), 80, web)).toBeNull();
+      expect(reach(server.fd, address("linked"), 90, back)).toBeNull();
+    };
+    through();
+    new Nftables().run("flush ruleset");
+    for (let i = 0; i < 200 && !new Nftables().run("list ruleset").includes("linked4"); i++) await Bun.sleep(20);
+    through();
+    const at = address("server");
+    await net.release("linked");
+    expect(new Nftables().run("list set inet gantry-gtbr0 linked4")).not.toContain("elements");
+    await net.prepare(request("linked"));
+    const again = await world.container();
+    await net.plumb("linked", again.pid);
+    expect(reach(again.fd, at, 80, web)).toBeNull();
+  });
+
   test("host_binding_ipv4: ports that ask for no address are published at this one alone", async () => {
     await start();
     await net.create({ Name: "bound", Options: { [`${BRIDGE}.host_binding_ipv4`]: "127.0.0.1" } });

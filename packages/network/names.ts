@@ -83,19 +83,25 @@ export class Names {
   /** On the default bridge a link is lines in /etc/hosts. */
   private legacyLinks(sandbox: Sandbox): [string, string][] {
     const out: [string, string][] = [];
-    for (const link of sandbox.links) {
-      const [target = "", alias = target] = link.split(":");
-      const other = [...this.sandboxes()].find((one) => one.name === target || one.containerId === target);
-      const shared = other?.endpoints.find((theirs) =>
-        sandbox.endpoints.some(
-          (mine) => mine.networkId === theirs.networkId && this.networks.get(mine.networkId).predefined,
-        ),
-      );
-      if (other === undefined || shared === undefined) continue;
+    for (const { alias, other, theirs } of this.links(sandbox)) {
       const names = [...new Set([alias, other.hostname, other.name])].filter((name) => name !== "").join(" ");
-      for (const address of [shared.ipv4, shared.ipv6]) if (address !== "") out.push([bare(address), names]);
+      for (const address of [theirs.ipv4, theirs.ipv6]) if (address !== "") out.push([bare(address), names]);
     }
     return out;
+  }
+
+  /** The containers that one is linked to, with both ends on the default bridge. */
+  links(sandbox: Sandbox): { alias: string; other: Sandbox; mine: Endpoint; theirs: Endpoint }[] {
+    return sandbox.links.flatMap((link) => {
+      const [target = "", alias = target] = link.split(":");
+      const other = [...this.sandboxes()].find((one) => one.name === target || one.containerId === target);
+      for (const theirs of other?.endpoints ?? []) {
+        const mine = sandbox.endpoints.find((one) => one.networkId === theirs.networkId);
+        if (mine !== undefined && this.networks.get(mine.networkId).predefined)
+          return [{ alias, other: other!, mine, theirs }];
+      }
+      return [];
+    });
   }
 }
 

@@ -19,6 +19,7 @@ import { Host } from "./host.ts";
 import { formatCidr, parseCidr } from "./ipam/cidr.ts";
 import { AddressManager } from "./ipam/manager.ts";
 import { type AddressPool, DEFAULT_POOLS, SubnetPools, ulaPool } from "./ipam/subnets.ts";
+import { Links } from "./links.ts";
 import { bare, type NetworkRecord } from "./model.ts";
 import { Names } from "./names.ts";
 import { Networks, timestamp } from "./networks.ts";
@@ -137,6 +138,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     networks,
     endpoints,
     publisher,
+    links: new Links(names, firewall, () => sandboxes.byContainer.values()),
     names,
     resolver,
     emit: (event) => {

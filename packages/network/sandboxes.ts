@@ -3,6 +3,7 @@ import type { FilesChange, NetworkEvent, PreparedSandbox, SandboxRequest } from 
 import type { Endpoints } from "./endpoints.ts";
 import { chooseGateways } from "./gateways.ts";
 import type { Host } from "./host.ts";
+import type { Links } from "./links.ts";
 import type { Endpoint, NetworkRecord, Sandbox } from "./model.ts";
 import type { Names } from "./names.ts";
 import { Namespace } from "./namespace.ts";
@@ -17,6 +18,7 @@ export interface SandboxParts {
   networks: Networks;
   endpoints: Endpoints;
   publisher: Publisher;
+  links: Links;
   names: Names;
   resolver: Resolver | undefined;
   emit: (event: NetworkEvent) => void;
@@ -79,6 +81,7 @@ export class Sandboxes {
         await this.parts.publisher.settle(sandbox);
         this.parts.publisher.apply(sandbox);
         this.parts.publisher.greet(sandbox.ports);
+        this.parts.links.settle();
         await this.parts.names.start(sandbox, namespace.fd);
       }
     } finally {
@@ -108,6 +111,11 @@ export class Sandboxes {
     }
     if (this.parts.names.usesResolver(sandbox)) await this.parts.resolver?.removeSandbox(containerId);
     this.parts.store.dropSandbox(containerId);
+    try {
+      this.parts.links.settle();
+    } catch (error) {
+      failure ??= error;
+    }
     if (failure !== undefined) throw failure;
   }
 
@@ -214,6 +222,7 @@ export class Sandboxes {
     this.parts.publisher.allocator.adopt(sandbox.ports);
     await this.parts.publisher.settle(sandbox);
     this.parts.publisher.stage(sandbox);
+    this.parts.links.stage();
   }
 
   /** Tells the resolver about an adopted sandbox. */

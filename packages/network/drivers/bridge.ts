@@ -144,6 +144,11 @@ export class BridgeDriver implements Driver {
     }
     this.indexes.set(name, link.index);
     writeSysctl(`ipv4/conf/${name}/route_localnet`, "1");
+    if (network.ipv4 && portFlags(network)?.isolated === true) {
+      // Isolated ports do not hear each other's questions for addresses: the host answers, so that its forward chain decides.
+      writeSysctl(`ipv4/conf/${name}/proxy_arp_pvlan`, "1");
+      writeSysctl(`ipv4/conf/${name}/send_redirects`, "0");
+    }
     if (network.state["made"] === "1") {
       writeSysctl(`ipv6/conf/${name}/disable_ipv6`, network.ipv6 ? "0" : "1");
       writeSysctl(`ipv6/conf/${name}/accept_ra`, "0");

@@ -40,5 +40,13 @@ export function openElement(address: string, protocol: Protocol, port: number): 
   };
 }
 
+/** The element that lets a container reach a port of another that it is linked to, on a network whose containers are apart (icc=false). */
+export function linkElement(from: string, to: string, protocol: Protocol, port: number): SetElement {
+  return {
+    set: "linked4",
+    key: concat(parseIp(from)!, parseIp(to)!, protocolField(NUMBER[protocol]), portField(port)),
+  };
+}
+
 /** One text for what an element is the element of: its set and key. */
 export const elementKey = (element: SetElement) => element.set + "/" + Buffer.from(element.key).toString("latin1");

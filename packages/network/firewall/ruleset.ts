@@ -42,6 +42,7 @@ table inet ${table} {
   set relays { type inet_proto . inet_service; }
   set open4 { type ipv4_addr . inet_proto . inet_service; }
   set open6 { type ipv6_addr . inet_proto . inet_service; }
+  set linked4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; }
   set bridges { type ifname; }
   set trusted { type ifname . ifname; }
   set inside { type ifname . ifname; }
@@ -122,6 +123,7 @@ ${guard ? '    meta iifkind != "-" accept\n    meta oifkind != "-" accept\n    d
     ct status dnat accept
     iifname . oifname @inside accept
     iifname . oifname @trusted accept
+    ip saddr . ip daddr . meta l4proto . th dport @linked4 accept
     drop
   }
   chain enter-routed {
