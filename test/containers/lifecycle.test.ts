@@ -279,4 +279,17 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     expect(results.map((result) => result.stdout.trim())).toEqual(Array.from({ length: 12 }, (_, i) => String(i)));
     expect((await engine.docker("ps", "-aq")).stdout).toBe("");
   });
+
+  test("a commit meets a container that ends this moment, a pause is told so", async () => {
+    for (let round = 0; round < 15; round++) {
+      const { body } = await engine.api("POST", "/containers/create", { Image: "busybox", Cmd: ["touch", "/made"] });
+      await engine.api("POST", `/containers/${body.Id}/start`);
+      const ask = (path: string) => engine.api("POST", path);
+      const made = await ask(round % 2 === 0 ? `/commit?container=${body.Id}&pause=1` : `/containers/${body.Id}/pause`);
+      if (round % 2 === 0) expect([made.status, made.body.message]).toEqual([201, undefined]);
+      else if (made.status !== 204)
+        expect([made.status, made.body.message]).toEqual([409, `container ${body.Id} is not running`]);
+      await engine.api("DELETE", `/containers/${body.Id}?force=1`);
+    }
+  });
 });

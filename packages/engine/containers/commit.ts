@@ -27,8 +27,14 @@ export async function commitContainer(
     throw conflict(`You cannot commit container ${container.id} which is being removed`);
   }
   const { record, task } = container;
-  const paused = options.pause && task !== null && container.state.status === "running";
-  if (paused) await task.pause();
+  const pause = options.pause && task !== null && container.state.status === "running";
+  // One that cannot be paused is mostly one that ends this moment: nothing changes its files then.
+  const paused =
+    pause &&
+    (await task.pause().then(
+      () => true,
+      () => false,
+    ));
   await container.prepared?.discard();
   let layer: Awaited<ReturnType<typeof engine.storage.layers.commitContainer>> | null = null;
   const lease = engine.storage.lease();

@@ -120,7 +120,12 @@ export async function pauseContainer(_engine: Engine, container: Container): Pro
     const { task, state } = container;
     if (task === null || !container.running) throw conflict(`container ${container.id} is not running`);
     if (state.status === "paused") throw conflict(`Container ${container.id} is already paused`);
-    await task.pause();
+    try {
+      await task.pause();
+    } catch (error) {
+      if ((await task.status()) === "stopped") throw conflict(`container ${container.id} is not running`);
+      throw error;
+    }
     state.status = "paused";
     container.saveState();
     container.emit("pause");
