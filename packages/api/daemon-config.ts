@@ -223,6 +223,7 @@ function networkOptions(get: Get): DaemonConfig["network"] {
     addressPools: get("default-address-pool"),
     iptables: get("iptables"),
     ip6tables: get("ip6tables"),
+    allowDirectRouting: get("allow-direct-routing"),
     ipForward: get("ip-forward"),
     ipForwardNoDrop: get("ip-forward-no-drop"),
     hostGatewayIps: get("host-gateway-ip"),

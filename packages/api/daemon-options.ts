@@ -100,7 +100,7 @@ export const DAEMON_OPTIONS: DaemonOption[] = [
   both("ipv6", "bool"),
   both("userland-proxy", "bool"),
   both("userland-proxy-path", "string", { ignored: true }),
-  both("allow-direct-routing", "bool", { ignored: true }),
+  both("allow-direct-routing", "bool"),
   both("bridge-accept-fwmark", "string", { refused: true }),
   both("firewall-backend", "string"),
   list("host-gateway-ip", "host-gateway-ips"),

@@ -70,7 +70,7 @@ export function inspectPorts(sandbox: Sandbox): Record<string, PortBinding[] | n
   for (const port of sandbox.ports) {
     const key = `${port.containerPort}/${port.protocol}`;
     const list = out[key] ?? [];
-    list.push({ HostIp: port.hostIp, HostPort: String(port.hostPort) });
+    list.push({ HostIp: port.hostIp, HostPort: port.hostPort === 0 ? "" : String(port.hostPort) });
     out[key] = list;
   }
   return out;

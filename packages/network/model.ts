@@ -61,6 +61,7 @@ export interface PublishedPort {
   protocol: Protocol;
   containerPort: number;
   hostIp: string;
+  /** 0 on a network in routed mode, where the container's own port is opened. */
   hostPort: number;
 }
 

@@ -4,7 +4,7 @@ import { Nftables } from "@gantry/sys";
 import type { NetworkController } from "./contract.ts";
 import { type NetworkOptions, openNetwork } from "./open.ts";
 import { request } from "./testing/request.ts";
-import { reach, reachSlowly, type Service, serve, World } from "./testing/world.ts";
+import { attempt, reach, reachSlowly, type Service, serve, World } from "./testing/world.ts";
 
 const BRIDGE = "com.docker.network.bridge";
 
@@ -67,9 +67,9 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
       expect(reach(sibling.fd, "fd00:209::1", port, service)).toBe("fd00:201::1");
     }
     expect(reach(sibling.fd, "fd00:201::2", 81, hidden)).toBe("fd00:201::3");
-    expect(reach(outside, "fd00:201::2", 81, hidden)).toBeNull();
-    expect(reach(outside, "10.209.0.1", 8080, web)).toBeNull();
-    expect(reach(stranger.fd, "fd00:201::2", 80, web)).toBeNull();
+    expect(attempt(outside, "fd00:201::2", 81, hidden)).toBeNull();
+    expect(attempt(outside, "10.209.0.1", 8080, web)).toBeNull();
+    expect(attempt(stranger.fd, "fd00:201::2", 80, web)).toBeNull();
     // Out of it, as the host.
     const world6 = serve(outside, "tcp", "::", 90);
     expect(reach(server.fd, "fd00:209::2", 90, world6)).toBe("fd00:209::1");
@@ -88,14 +88,17 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
         EnableIPv6: true,
         Options: { [`${BRIDGE}.gateway_mode_ipv${family}`]: "nat-unprotected" },
       });
+      await net.create({ Name: "other", EnableIPv6: true });
       const server = await box("server", "open");
-      const stranger = await box("stranger", "bridge", false);
+      const stranger = await box("stranger", "other", false);
       const { web, dns, hidden } = listen(server.fd, any);
       expect(reach(outside, host, 8080, web)).toBe(far);
       expect(reach(outside, host, 5300, dns)).toBe(far);
       expect(reach(outside, own, 81, hidden)).toBe(far);
       expect(reach(outside, own, 80, web)).toBe(far);
-      if (family === 4) expect(reach(stranger.fd, own, 81, hidden)).not.toBeNull();
+      // But not from containers of other networks.
+      expect(attempt(stranger.fd, own, 80, web)).toBeNull();
+      expect(attempt(stranger.fd, own, 81, hidden)).toBeNull();
       // It still goes out as the host.
       expect(reach(server.fd, far, 90, serve(outside, "tcp", any, 90))).toBe(host);
     });
@@ -107,12 +110,18 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
         EnableIPv6: true,
         Options: { [`${BRIDGE}.gateway_mode_ipv${family}`]: "routed" },
       });
+      await net.create({ Name: "other", EnableIPv6: true });
       const server = await box("server", "routed");
+      const stranger = await box("stranger", "other", false);
       const { web, dns, hidden } = listen(server.fd, any);
       expect(reach(outside, own, 80, web)).toBe(far);
       expect(reach(outside, own, 53, dns)).toBe(far);
-      expect(reach(outside, own, 81, hidden)).toBeNull();
-      expect(reach(outside, host, 8080, web)).toBeNull();
+      expect(attempt(outside, own, 81, hidden)).toBeNull();
+      expect(attempt(outside, host, 8080, web)).toBeNull();
+      expect(reach(stranger.fd, own, 80, web)).not.toBeNull();
+      expect(attempt(stranger.fd, own, 81, hidden)).toBeNull();
+      const [v4, v6] = net.ports("server")["80/tcp"]!.map((binding) => binding.HostPort);
+      expect([v4, v6]).toEqual(family === 4 ? ["", "8080"] : ["8080", ""]);
       expect(reach(server.fd, far, 90, serve(outside, "tcp", any, 90))).toBe(own);
     });
 
@@ -128,12 +137,12 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
       const sibling = await box("sibling", "island", false);
       const { hidden } = listen(server.fd, any);
       expect(reach(sibling.fd, own, 81, hidden)).toBe(own.replace(/2$/, "3"));
-      expect(reach(outside, own, 81, hidden)).toBeNull();
-      expect(reach(world.host, own, 81, hidden)).toBeNull();
-      expect(reach(server.fd, far, 90, serve(outside, "tcp", any, 90))).toBeNull();
+      expect(attempt(outside, own, 81, hidden)).toBeNull();
+      expect(attempt(world.host, own, 81, hidden)).toBeNull();
+      expect(attempt(server.fd, far, 90, serve(outside, "tcp", any, 90))).toBeNull();
     });
 
-    test(`a trusted interface of the host lets direct routes in, IPv${family}; others stay out`, async () => {
+    test(`a trusted interface of the host lets direct routes to published ports in, IPv${family}; others stay out`, async () => {
       await start();
       const second = world.neighbour("eth1", 1);
       await net.create({
@@ -142,9 +151,24 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
         Options: { [`${BRIDGE}.trusted_host_interfaces`]: "eth0" },
       });
       const server = await box("server", "trusting");
-      const { hidden } = listen(server.fd, any);
-      expect(reach(outside, own, 81, hidden)).toBe(far);
-      expect(reach(second, own, 81, hidden)).toBeNull();
+      const { web, dns, hidden } = listen(server.fd, any);
+      expect(reach(outside, own, 80, web)).toBe(far);
+      expect(reach(outside, own, 53, dns)).toBe(far);
+      expect(attempt(outside, own, 81, hidden)).toBeNull();
+      expect(attempt(second, own, 80, web)).toBeNull();
+    });
+
+    test(`allow-direct-routing, IPv${family}: published ports are open to other hosts directly, not to other networks`, async () => {
+      await start({ allowDirectRouting: true });
+      await net.create({ Name: "mine", EnableIPv6: true });
+      await net.create({ Name: "other", EnableIPv6: true });
+      const server = await box("server", "mine");
+      const stranger = await box("stranger", "other", false);
+      const { web, hidden } = listen(server.fd, any);
+      expect(reach(outside, own, 80, web)).toBe(far);
+      expect(attempt(outside, own, 81, hidden)).toBeNull();
+      expect(attempt(stranger.fd, own, 80, web)).toBeNull();
+      expect(reach(outside, host, 8080, web)).toBe(far);
     });
 
     test(`enable_icc=false, IPv${family}: siblings do not meet, but by a published port`, async () => {
@@ -153,8 +177,8 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
       const server = await box("server", "apart");
       const sibling = await box("sibling", "apart", false);
       const { web, hidden } = listen(server.fd, any);
-      expect(reach(sibling.fd, own, 81, hidden)).toBeNull();
-      expect(reach(sibling.fd, own, 80, web)).toBeNull();
+      expect(attempt(sibling.fd, own, 81, hidden)).toBeNull();
+      expect(attempt(sibling.fd, own, 80, web)).toBeNull();
       expect(reach(sibling.fd, host, 8080, web)).not.toBeNull();
       expect(reach(outside, host, 8080, web)).toBe(far);
     });
@@ -175,9 +199,9 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
     const through = () => {
       expect(reach(linked.fd, address("server"), 80, web)).toBe(address("linked"));
       expect(reach(linked.fd, address("server"), 53, dns)).toBe(address("linked"));
-      expect(reach(linked.fd, address("server"), 81, hidden)).toBeNull();
-      expect(reach(other.fd, address("server"), 80, web)).toBeNull();
-      expect(reach(server.fd, address("linked"), 90, back)).toBeNull();
+      expect(attempt(linked.fd, address("server"), 81, hidden)).toBeNull();
+      expect(attempt(other.fd, address("server"), 80, web)).toBeNull();
+      expect(attempt(server.fd, address("linked"), 90, back)).toBeNull();
     };
     through();
     new Nftables().run("flush ruleset");
@@ -189,7 +213,7 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
     await net.prepare(request("linked"));
     const again = await world.container();
     await net.plumb("linked", again.pid);
-    expect(reach(again.fd, at, 80, web)).toBeNull();
+    expect(attempt(again.fd, at, 80, web)).toBeNull();
   });
 
   test("host_binding_ipv4: ports that ask for no address are published at this one alone", async () => {
@@ -199,7 +223,21 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
     const { web } = listen(server.fd, "0.0.0.0");
     expect(net.ports("server")["80/tcp"]).toEqual([{ HostIp: "127.0.0.1", HostPort: "8080" }]);
     expect(reach(world.host, "127.0.0.1", 8080, web)).toBe("10.201.0.1");
-    expect(reach(outside, "10.209.0.1", 8080, web)).toBeNull();
+    expect(attempt(outside, "10.209.0.1", 8080, web)).toBeNull();
+  });
+
+  test("iptables=false: nothing is written; containers are reached and go out under their own addresses", async () => {
+    await start({ iptables: false });
+    await net.create({ Name: "dual", EnableIPv6: true });
+    const server = await box("server", "dual");
+    for (const [any, own, far] of [
+      ["0.0.0.0", "10.201.0.2", "10.209.0.2"],
+      ["::", "fd00:201::2", "fd00:209::2"],
+    ] as const) {
+      expect(reach(outside, own, 81, listen(server.fd, any).hidden)).toBe(far);
+      expect(reach(server.fd, far, 90, serve(outside, "tcp", any, 90))).toBe(own);
+    }
+    expect(new Nftables().run("list ruleset").trim()).toBe("");
   });
 
   test("ip6tables=false: IPv6 is neither filtered nor translated; published ports come through the relay", async () => {
@@ -211,12 +249,12 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
     expect(reach(server.fd, "fd00:209::2", 90, serve(outside, "tcp", "::", 90))).toBe("fd00:201::2");
     expect(await reachSlowly(outside, "fd00:209::1", 8080, six.web)).toBe("fd00:201::1");
     const listing = new Nftables().run("list table inet gantry-gtbr0");
-    for (const set of ["dnat6_any", "masq6", "home6", "snat6"]) {
+    for (const set of ["dnat6_any", "masq6", "home6", "snat6", "into6", "open6"]) {
       const body = new RegExp(`(?:map|set) ${set} \\{[^}]*\\}`).exec(listing)![0];
       expect(body).not.toContain("elements");
     }
     // IPv4 is as ever.
     const four = serve(server.fd, "tcp", "0.0.0.0", 82);
-    expect(reach(outside, "10.201.0.2", 82, four)).toBeNull();
+    expect(attempt(outside, "10.201.0.2", 82, four)).toBeNull();
   });
 });

@@ -1,5 +1,6 @@
 import { AF, close, inNetworkNamespace, isErrno, O, open, parseLink, type RouteBatch, RouteNetlink } from "@gantry/sys";
 import { bare, type Endpoint, prefixLength } from "./model.ts";
+import { ownAddresses } from "./own-address.ts";
 import { endpointSysctls, setSysctl } from "./sysctl.ts";
 
 const MAIN_TABLE = 254;
@@ -80,6 +81,14 @@ export class Namespace {
     // Asked for what it knows, the kernel first finishes what it still has to do for the link (see BridgeDriver.ready).
     for (const link of indexes) batch.getLink(link);
     this.netlink.run(batch);
+  }
+
+  /** Waits until packets for the endpoints' addresses are taken. */
+  settled(endpoints: Endpoint[]): Promise<void> {
+    return ownAddresses(
+      this.netlink,
+      endpoints.flatMap((endpoint) => [endpoint.ipv6, ...endpoint.linkLocal]),
+    );
   }
 
   /** Replaces the default routes by those through the given endpoints. */

@@ -59,6 +59,8 @@ export interface NetworkOptions {
   iptables?: boolean;
   /** False: nothing of IPv6 is filtered or translated; ports published there go through the relay, as by Docker's proxy. */
   ip6tables?: boolean;
+  /** Published ports may be reached from other hosts under containers' own addresses too. */
+  allowDirectRouting?: boolean;
   ipForward?: boolean;
   ipForwardNoDrop?: boolean;
   hostGatewayIps?: string[];
@@ -101,8 +103,13 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
     forwarded.add(ipv6);
     if (host.enableForwarding(store, ipv6) && !options.ipForwardNoDrop) firewall.setGuard(true);
   };
+  const publishing = {
+    defaultIp: options.ip ?? "",
+    translates6: options.ip6tables ?? true,
+    direct: options.allowDirectRouting ?? false,
+  };
   const own = [
-    new BridgeDriver(host, firewall, forwarding, options.ip6tables ?? true),
+    new BridgeDriver(host, firewall, forwarding, { rules6: publishing.translates6, direct: publishing.direct }),
     new SublinkDriver("macvlan", host),
     new SublinkDriver("ipvlan", host),
     deviceless("host"),
@@ -115,15 +122,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   const allocator = new PortAllocator();
   const relays = new Relays();
   if (firewall.enabled) relays.start();
-  const publisher = new Publisher(
-    networks,
-    firewall,
-    connections,
-    allocator,
-    options.ip ?? "",
-    relays,
-    options.ip6tables ?? true,
-  );
+  const publisher = new Publisher(networks, firewall, connections, allocator, relays, publishing);
   const listeners = new Set<(event: NetworkEvent) => void>();
   const filesListeners = new Set<(change: FilesChange) => void>();
   const names: Names = new Names(

@@ -77,12 +77,13 @@ export class Sandboxes {
           await this.attach(endpoint, namespace, `${prefix}${index}`);
         }
         namespace.configure(sandbox.endpoints, this.gateways(sandbox));
-        for (const endpoint of sandbox.endpoints) this.ready(endpoint);
+        for (const endpoint of sandbox.endpoints) await this.ready(endpoint);
         await this.parts.publisher.settle(sandbox);
         this.parts.publisher.apply(sandbox);
         this.parts.publisher.greet(sandbox.ports);
         this.parts.links.settle();
         await this.parts.names.start(sandbox, namespace.fd);
+        await namespace.settled(sandbox.endpoints);
       }
     } finally {
       namespace.close();
@@ -134,10 +135,11 @@ export class Sandboxes {
       sandbox.endpoints.push(endpoint);
       await this.attach(endpoint, namespace, namespace.freeName(this.prefixOf(endpoint)));
       namespace.configure([endpoint]);
-      this.ready(endpoint);
+      await this.ready(endpoint);
       namespace.setGateways(this.gateways(sandbox));
       this.parts.publisher.apply(sandbox);
       await this.parts.names.start(sandbox, namespace.fd);
+      await namespace.settled([endpoint]);
     } catch (error) {
       sandbox.endpoints = sandbox.endpoints.filter((one) => one !== endpoint);
       if (endpoint.interfaceName !== "") namespace?.deleteLink(endpoint.interfaceName);
@@ -261,9 +263,9 @@ export class Sandboxes {
     await this.parts.networks.driver(network).attach(network, endpoint, namespace.fd);
   }
 
-  private ready(endpoint: Endpoint): void {
+  private ready(endpoint: Endpoint): void | Promise<void> {
     const network = this.parts.networks.get(endpoint.networkId);
-    this.parts.networks.driver(network).ready?.(network, endpoint);
+    return this.parts.networks.driver(network).ready?.(network, endpoint);
   }
 
   private prefixOf(endpoint: Endpoint): string {

@@ -36,6 +36,7 @@ const IFF_NOARP = 0x80;
 const IFA_F_NODAD = 2;
 const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
+const RTM_F_FIB_MATCH = 0x2000;
 const NTF = { SELF: 2, MASTER: 4 } as const;
 const NUD_PERMANENT = 0x80;
 
@@ -171,6 +172,19 @@ export class RouteBatch extends NetlinkBatch {
   deleteRoute(route: { destination: string; gateway?: string; link: number }): this {
     this.message(RTM.DELROUTE, NLM_F.ACK, `route ${route.destination}`);
     return this.routeBody(route);
+  }
+
+  /** Asks for the route to an address. ENETUNREACH where there is none. */
+  getRoute(address: string, link?: number): this {
+    const bytes = ipBytes(address);
+    this.message(RTM.GETROUTE, NLM_F.ACK, `route to ${address}`);
+    this.u8(bytes.length === 4 ? AF.INET : AF.INET6)
+      .u8(bytes.length * 8)
+      .u16(0)
+      .u32(0)
+      .u32(RTM_F_FIB_MATCH);
+    this.attr(1, bytes);
+    return link === undefined ? this : this.attrU32(4, link);
   }
 
   /** A permanent neighbour entry. */

@@ -106,6 +106,17 @@ export class RouteNetlink {
     return out;
   }
 
+  /** The route that packets to an address take, as it stands in its table, or those over one link; `null` where there is none. */
+  routeTo(address: string, link?: number): RouteInfo | null {
+    try {
+      const message = this.run(new RouteBatch().getRoute(address, link))[0]!.find((one) => one.type === RTM.NEWROUTE);
+      return message === undefined ? null : parseRoute(message.payload);
+    } catch (error) {
+      if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH")) return null;
+      throw error;
+    }
+  }
+
   /** Neighbours of one family, `AF_BRIDGE` (7) for forwarding databases. */
   neighbours(family: number): NeighbourInfo[] {
     const out: NeighbourInfo[] = [];

@@ -14,7 +14,7 @@ export function displayPorts(ports: readonly PortSummary[]): string {
   const mapped: string[] = [];
   for (const { PrivatePort: port, PublicPort, IP: ip = "", Type: type } of sorted) {
     if (ip && PublicPort !== port) {
-      mapped.push(`${hostPort(ip, String(PublicPort))}->${port}/${type}`);
+      mapped.push(`${hostPort(ip, String(PublicPort ?? 0))}->${port}/${type}`);
       continue;
     }
     const key = `${ip}/${type}`;

@@ -226,7 +226,8 @@ function portList(engine: Engine, container: Container): PortSummary[] {
     const PrivatePort = Number(port);
     if (bindings === null || bindings.length === 0) result.push({ PrivatePort, Type: proto });
     for (const binding of bindings ?? []) {
-      result.push({ IP: binding.HostIp ?? "", PrivatePort, PublicPort: Number(binding.HostPort), Type: proto });
+      const open = binding.HostPort ? { PublicPort: Number(binding.HostPort) } : {};
+      result.push({ IP: binding.HostIp ?? "", PrivatePort, ...open, Type: proto });
     }
   }
   return result;

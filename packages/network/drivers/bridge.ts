@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { conflict, forbidden, invalidParameter } from "@gantry/spec";
-import { type BridgePortFlags, formatMac, isErrno } from "@gantry/sys";
+import { type BridgePortFlags, formatMac, isErrno, parseLink } from "@gantry/sys";
 import type { Firewall } from "../firewall/firewall.ts";
 import type { FirewallNetwork, GatewayMode } from "../firewall/ruleset.ts";
 import type { Host } from "../host.ts";
 import { parseCidr } from "../ipam/cidr.ts";
 import type { Endpoint, NetworkRecord } from "../model.ts";
+import { linkLocalAddress, ownAddresses } from "../own-address.ts";
 import { readSysctl, writeSysctl } from "../sysctl.ts";
 import type { Driver } from "./driver.ts";
 import { boolOption, linkNameOption, mtuOption } from "./options.ts";
@@ -21,8 +22,8 @@ export class BridgeDriver implements Driver {
     private readonly host: Host,
     private readonly firewall: Firewall,
     private readonly forwarding: (ipv6: boolean) => void,
-    /** `ip6tables`: whether IPv6 is filtered and translated. Internal networks stay shut in either case. */
-    private readonly rules6: boolean,
+    /** What the daemon's options say of all networks: `ip6tables`, `allow-direct-routing`. */
+    private readonly policy: Pick<FirewallNetwork, "rules6" | "direct">,
   ) {}
 
   check(network: NetworkRecord): void {
@@ -49,7 +50,7 @@ export class BridgeDriver implements Driver {
     }
     try {
       this.makeBridge(network);
-      this.firewall.addNetwork(this.rules(network));
+      this.firewall.addNetwork(firewallNetwork(network, this.policy));
     } catch (error) {
       this.host.deleteLinksLater(this.leave(network), 0);
       throw error;
@@ -58,12 +59,7 @@ export class BridgeDriver implements Driver {
 
   restore(network: NetworkRecord): void {
     this.makeBridge(network);
-    this.firewall.stage([this.rules(network)], []);
-  }
-
-  private rules(network: NetworkRecord): FirewallNetwork {
-    const rules = firewallNetwork(network);
-    return this.rules6 ? rules : { ...rules, subnets6: [], mode6: "nat-unprotected" };
+    this.firewall.stage([firewallNetwork(network, this.policy)], []);
   }
 
   /** Waits until the bridge is gone: the next network may want its name or its addresses. */
@@ -112,8 +108,15 @@ export class BridgeDriver implements Driver {
    * The kernel enables a bridge's port some time after its carrier came, and a first packet sent meanwhile is lost (a second's delay
    * for a TCP connection). To be asked about a link makes it do so at once (rtnl_getlink, since Linux 6.14).
    */
-  ready(network: NetworkRecord, endpoint: Endpoint): void {
-    this.host.netlink.run(this.host.netlink.batch().getLink(endpoint.hostInterface).getLink(this.index(network)));
+  ready(network: NetworkRecord, endpoint: Endpoint): void | Promise<void> {
+    const { netlink } = this.host;
+    const index = this.index(network);
+    const answers = netlink.run(netlink.batch().getLink(endpoint.hostInterface).getLink(index));
+    if (!network.ipv6 || gatewayMode(network, 6) === "isolated") return;
+    // The bridge's addresses come to life with its first port. From the link-local one it looks for containers.
+    const own = Object.values(network.gateways);
+    if (network.state["made"] === "1") own.push(linkLocalAddress(parseLink(answers[1]![0]!.payload).mac));
+    return ownAddresses(netlink, own, index);
   }
 
   detach(_network: NetworkRecord, endpoint: Endpoint): string[] {
@@ -139,6 +142,8 @@ export class BridgeDriver implements Driver {
       // Snooping on multicast makes the kernel go through all ports whenever one comes up (1.4 ms at a thousand); where nobody
       // sends queries, and on a network of containers nobody does, it floods all the same.
       netlink.run(netlink.batch().createLink({ name, mac }, { kind: "bridge", multicastSnooping: false }));
+      // Whatever the host's default is: `ready` has to know the address.
+      netlink.run(netlink.batch().setLink(name, { addressGeneration: "eui64" }));
       network.state["made"] = "1";
       link = this.host.link(name)!;
     }
@@ -201,7 +206,7 @@ export function hostBinding(network: NetworkRecord): string {
   return network.options[`${PREFIX}host_binding_ipv4`] ?? "";
 }
 
-export function firewallNetwork(network: NetworkRecord): FirewallNetwork {
+function firewallNetwork(network: NetworkRecord, policy: Pick<FirewallNetwork, "rules6" | "direct">): FirewallNetwork {
   const { options } = network;
   const subnets = network.ipam.config.map((pool) => pool.Subnet ?? "").filter((subnet) => subnet !== "");
   return {
@@ -215,8 +220,14 @@ export function firewallNetwork(network: NetworkRecord): FirewallNetwork {
     mode6: gatewayMode(network, 6),
     hostAddress4: options["com.docker.network.host_ipv4"] ?? "",
     hostAddress6: options["com.docker.network.host_ipv6"] ?? "",
-    trusted: (options[`${PREFIX}trusted_host_interfaces`] ?? "").split(":").filter((name) => name !== ""),
+    trusted: trustedInterfaces(network),
+    ...policy,
   };
+}
+
+/** Interfaces of the host from which published ports may be reached under containers' own addresses. */
+export function trustedInterfaces(network: NetworkRecord): string[] {
+  return (network.options[`${PREFIX}trusted_host_interfaces`] ?? "").split(":").filter((name) => name !== "");
 }
 
 /** A random unicast address with the bit for local administration set (IEEE 802). */

@@ -22,7 +22,7 @@ export interface Driver {
   /** Puts the endpoint's interface, down, named `endpoint.interfaceName`, into the namespace; sets `hostInterface`. */
   attach(network: NetworkRecord, endpoint: Endpoint, namespaceFd: number): void | Promise<void>;
   /** The interface is up and has its addresses: makes sure that packets pass from now on. */
-  ready?(network: NetworkRecord, endpoint: Endpoint): void;
+  ready?(network: NetworkRecord, endpoint: Endpoint): void | Promise<void>;
   /** The endpoint is being left. Names of host interfaces to be deleted, where that is not done with the namespace. */
   detach(network: NetworkRecord, endpoint: Endpoint): string[] | Promise<string[]>;
 }

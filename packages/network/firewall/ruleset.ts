@@ -14,8 +14,12 @@ export interface FirewallNetwork {
   /** Outgoing traffic gets these addresses of the host instead of the outgoing interface's own; empty for that. */
   hostAddress4: string;
   hostAddress6: string;
-  /** Interfaces of the host from which containers may be reached directly. */
+  /** Interfaces of the host from which published ports may be reached under the containers' own addresses. */
   trusted: string[];
+  /** They may be so from all interfaces but bridges (`allow-direct-routing`). */
+  direct: boolean;
+  /** False (`ip6tables=false`): IPv6 passes unseen, but for internal networks, which stay shut. */
+  rules6: boolean;
 }
 
 /**
@@ -110,6 +114,10 @@ table inet ${table} {
     meta nfproto ipv4 oifname vmap @into4
     meta nfproto ipv6 oifname vmap @into6
 ${guard ? '    meta iifkind != "-" accept\n    meta oifkind != "-" accept\n    drop comment "no routing between network cards"\n' : ""}  }
+  chain opened {
+    ip daddr . meta l4proto . th dport @open4 accept
+    ip6 daddr . meta l4proto . th dport @open6 accept
+  }
   chain leave-internal {
     iifname . oifname @inside accept
     drop
@@ -122,21 +130,32 @@ ${guard ? '    meta iifkind != "-" accept\n    meta oifkind != "-" accept\n    d
     ct state established,related accept
     ct status dnat accept
     iifname . oifname @inside accept
-    iifname . oifname @trusted accept
+    iifname . oifname @trusted jump opened
+    ip saddr . ip daddr . meta l4proto . th dport @linked4 accept
+    drop
+  }
+  chain enter-direct {
+    ct state established,related accept
+    ct status dnat accept
+    iifname . oifname @inside accept
+    iifname . oifname @trusted jump opened
+    iifname != @bridges jump opened
     ip saddr . ip daddr . meta l4proto . th dport @linked4 accept
     drop
   }
   chain enter-routed {
     ct state established,related accept
     iifname . oifname @inside accept
-    iifname . oifname @trusted accept
     meta l4proto { icmp, icmpv6 } accept
-    ip daddr . meta l4proto . th dport @open4 accept
-    ip6 daddr . meta l4proto . th dport @open6 accept
+    jump opened
     drop
   }
-  chain enter-open {
-    accept
+  chain enter-unprotected {
+    ct state established,related accept
+    ct status dnat accept
+    iifname . oifname @inside accept
+    iifname != @bridges accept
+    drop
   }
 }
 `;
@@ -144,7 +163,7 @@ ${guard ? '    meta iifkind != "-" accept\n    meta oifkind != "-" accept\n    d
 
 const ENTER: Record<GatewayMode, string> = {
   nat: "enter-nat",
-  "nat-unprotected": "enter-open",
+  "nat-unprotected": "enter-unprotected",
   routed: "enter-routed",
   isolated: "enter-internal",
 };
@@ -153,11 +172,12 @@ const ENTER: Record<GatewayMode, string> = {
 export function networkElements(network: FirewallNetwork): [set: string, element: string][] {
   const bridge = JSON.stringify(network.bridge);
   const out: [string, string][] = [["bridges", bridge]];
-  const enter = (mode: GatewayMode) => (network.internal ? "enter-internal" : ENTER[mode]);
-  out.push(
-    ["into4", `${bridge} : jump ${enter(network.mode4)}`],
-    ["into6", `${bridge} : jump ${enter(network.mode6)}`],
-  );
+  const enter = (mode: GatewayMode) => {
+    if (network.internal) return "enter-internal";
+    return mode === "nat" && network.direct ? "enter-direct" : ENTER[mode];
+  };
+  out.push(["into4", `${bridge} : jump ${enter(network.mode4)}`]);
+  if (network.rules6 || network.internal) out.push(["into6", `${bridge} : jump ${enter(network.mode6)}`]);
   if (network.internal) out.push(["outof", `${bridge} : jump leave-internal`]);
   if (network.icc) out.push(["inside", `${bridge} . ${bridge}`]);
   for (const one of network.trusted) out.push(["trusted", `${JSON.stringify(one)} . ${bridge}`]);
@@ -165,6 +185,7 @@ export function networkElements(network: FirewallNetwork): [set: string, element
     [4, network.subnets4, network.mode4, network.hostAddress4],
     [6, network.subnets6, network.mode6, network.hostAddress6],
   ] as const) {
+    if (family === 6 && !network.rules6) continue;
     for (const subnet of subnets) {
       out.push([`home${family}`, `${subnet} . ${bridge}`]);
       if (network.internal || !network.masquerade || mode === "routed" || mode === "isolated") continue;

@@ -53,6 +53,7 @@ export class PortAllocator {
   adopt(ports: PublishedPort[]): void {
     const six = new Set(ports.filter((port) => port.hostIp === "::").map(portKey));
     for (const port of ports) {
+      if (port.hostPort === 0) continue;
       const shared = port.hostIp === "::" && this.held.has(holdKey({ ...port, hostIp: "0.0.0.0" }));
       this.mark(port);
       if (shared || this.held.size >= HELD_AT_MOST) continue;

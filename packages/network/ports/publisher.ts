@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { conflict, type PortBinding, systemError } from "@gantry/spec";
 import type { ConntrackMatch, SetElement } from "@gantry/sys";
-import { gatewayMode, hostBinding } from "../drivers/bridge.ts";
+import { gatewayMode, hostBinding, trustedInterfaces } from "../drivers/bridge.ts";
 import type { ConnectionSweeper } from "../firewall/connections.ts";
 import { elementKey, openElement, portElement, relayElement } from "../firewall/elements.ts";
 import type { Firewall } from "../firewall/firewall.ts";
@@ -10,7 +10,17 @@ import { bare, type Endpoint, type PublishedPort, type Sandbox } from "../model.
 import type { Networks } from "../networks.ts";
 import type { Relays } from "../relay/relays.ts";
 import type { PortAllocator } from "./allocator.ts";
-import { parsePort, portWishes } from "./bindings.ts";
+import { type PortWish, parsePort, portWishes } from "./bindings.ts";
+
+/** What the daemon's options say of published ports. */
+export interface PublishOptions {
+  /** Where ports are published that ask for no address; empty for all. */
+  defaultIp: string;
+  /** Whether the firewall leads IPv6 to containers; else the relay does. */
+  translates6: boolean;
+  /** Whether published ports are open under containers' own addresses too. */
+  direct: boolean;
+}
 
 /** Publishes containers' ports: holds them on the host and leads them to wherever the container's way out is. */
 export class Publisher {
@@ -21,10 +31,8 @@ export class Publisher {
     private readonly firewall: Firewall,
     private readonly connections: ConnectionSweeper,
     readonly allocator: PortAllocator,
-    private readonly defaultIp: string,
     private readonly relays: Relays,
-    /** Whether the firewall leads IPv6 to containers; else the relay does. */
-    private readonly translates6: boolean,
+    private readonly options: PublishOptions,
   ) {}
 
   /** Allocates ports of the host for the bindings. Throws GantryError in Docker's words, with nothing kept. */
@@ -33,12 +41,26 @@ export class Publisher {
     if (v4 === undefined && v6 === undefined) return [];
     const wishes = portWishes(bindings, this.defaultIps(v4, v6));
     if (wishes.length === 0) return [];
+    const target = (wish: PortWish) => {
+      const address = bare((wish.hostIp.includes(":") ? v6?.ipv6 : v4?.ipv4) ?? v4?.ipv4 ?? v6!.ipv6);
+      const shown = address.includes(":") ? `[${address}]` : address;
+      return `${shown}:${wish.containerPort}/${wish.protocol}`;
+    };
+    // In routed mode nothing is translated, and no port of the host taken.
+    const direct = (wish: PortWish) => {
+      const endpoint = wish.hostIp.includes(":") ? v6 : v4;
+      return endpoint !== undefined && this.isRouted(endpoint, wish.hostIp);
+    };
     try {
-      return this.allocator.allocate(wishes, (wish) => {
-        const address = bare((wish.hostIp.includes(":") ? v6?.ipv6 : v4?.ipv4) ?? v4?.ipv4 ?? v6!.ipv6);
-        const shown = address.includes(":") ? `[${address}]` : address;
-        return `${shown}:${wish.containerPort}/${wish.protocol}`;
-      });
+      const allocated = this.allocator.allocate(
+        wishes.filter((wish) => !direct(wish)),
+        target,
+      );
+      return wishes.map((wish) =>
+        direct(wish)
+          ? { protocol: wish.protocol, containerPort: wish.containerPort, hostIp: wish.hostIp, hostPort: 0 }
+          : allocated.shift()!,
+      );
     } catch (error) {
       const endpoint = (v4 ?? v6)!;
       const where = `driver failed programming external connectivity on endpoint ${sandbox.name} (${endpoint.id})`;
@@ -131,7 +153,8 @@ export class Publisher {
       for (const wish of wishes as PortBinding[]) {
         const found = mine.filter(
           (one) =>
-            (!wish.HostPort || Number(wish.HostPort) === one.hostPort) && (!wish.HostIp || wish.HostIp === one.hostIp),
+            (!wish.HostPort || one.hostPort === 0 || Number(wish.HostPort) === one.hostPort) &&
+            (!wish.HostIp || wish.HostIp === one.hostIp),
         );
         if (found.length === 0) throw conflict(`port ${key} is not published as asked`);
         out.push(...found);
@@ -150,12 +173,17 @@ export class Publisher {
 
   private defaultIps(v4: Endpoint | undefined, v6: Endpoint | undefined): string[] {
     const network = this.networks.get((v4 ?? v6)!.networkId);
-    const binding = hostBinding(network) || this.defaultIp;
+    const binding = hostBinding(network) || this.options.defaultIp;
     if (binding !== "" && binding !== "0.0.0.0") return [binding];
     const out: string[] = [];
     if (v4 !== undefined) out.push("0.0.0.0");
     if ((v6 !== undefined || this.relays.running) && existsSync("/proc/net/if_inet6")) out.push("::");
     return out;
+  }
+
+  private isRouted(endpoint: Endpoint, hostIp: string): boolean {
+    const mode = gatewayMode(this.networks.get(endpoint.networkId), hostIp.includes(":") ? 6 : 4);
+    return mode === "routed" || mode === "isolated";
   }
 
   private relayTarget(sandbox: Sandbox, port: PublishedPort): { address: string; port: number } | undefined {
@@ -169,23 +197,25 @@ export class Publisher {
     const { v4, v6 } = this.gateways(sandbox);
     const out: SetElement[] = [];
     const opened = new Set<string>();
+    const { translates6, direct } = this.options;
     for (const port of sandbox.ports) {
       const six = port.hostIp.includes(":");
       const endpoint = six ? v6 : v4;
-      if (endpoint !== undefined) {
+      const translated = endpoint !== undefined && (!six || translates6);
+      const routed = endpoint !== undefined && this.isRouted(endpoint, port.hostIp);
+      if (translated) {
         const address = bare(six ? endpoint.ipv6 : endpoint.ipv4);
-        const mode = gatewayMode(this.networks.get(endpoint.networkId), six ? 6 : 4);
-        if (mode === "routed" || mode === "isolated") {
-          if (six && !this.translates6) continue;
-          const once = `${address} ${port.protocol} ${port.containerPort}`;
-          if (!opened.has(once)) out.push(openElement(address, port.protocol, port.containerPort));
-          opened.add(once);
-          continue;
+        const once = `${address} ${port.protocol} ${port.containerPort}`;
+        const open = routed || direct || trustedInterfaces(this.networks.get(endpoint.networkId)).length > 0;
+        if (open && !opened.has(once)) out.push(openElement(address, port.protocol, port.containerPort));
+        opened.add(once);
+        if (!routed && port.hostPort !== 0) {
+          out.push(portElement({ ...port, target: { address, port: port.containerPort } }));
         }
-        if (!six || this.translates6) out.push(portElement({ ...port, target: { address, port: port.containerPort } }));
       }
+      if (!six || routed || port.hostPort === 0) continue;
       // ::1 cannot be translated by the kernel (there is no route_localnet for IPv6): the relay takes it.
-      if (!six || (this.translates6 && endpoint !== undefined && !/^(?:::|::1)$/.test(port.hostIp))) continue;
+      if (translated && !/^(?:::|::1)$/.test(port.hostIp)) continue;
       const relay = this.relays.claim(port, () => this.relayTarget(sandbox, port));
       if (relay === 0) continue;
       out.push(portElement({ ...port, target: { proxy: relay } }));
@@ -199,7 +229,11 @@ export class Publisher {
 const NUMBER = { tcp: 6, udp: 17, sctp: 132 };
 
 function flow(port: PublishedPort, to: string): ConntrackMatch {
-  return { to, family: familyOf(port.hostIp), flows: [{ protocol: NUMBER[port.protocol], port: port.hostPort }] };
+  return {
+    to,
+    family: familyOf(port.hostIp),
+    flows: [{ protocol: NUMBER[port.protocol], port: port.hostPort || port.containerPort }],
+  };
 }
 
 const familyOf = (address: string) => (address.includes(":") ? 6 : 4);

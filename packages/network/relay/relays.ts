@@ -24,7 +24,8 @@ export class Relays {
   async open(ports: PublishedPort[]): Promise<void> {
     if (!this.running) return;
     for (const port of ports) {
-      if (port.protocol === "udp" && port.hostIp.includes(":")) await this.udp.open(port.hostIp, port.hostPort);
+      if (port.protocol === "udp" && port.hostIp.includes(":") && port.hostPort !== 0)
+        await this.udp.open(port.hostIp, port.hostPort);
     }
   }
 

@@ -113,8 +113,11 @@ function namespaceId(path: string): string {
   return readlinkSync(path);
 }
 
-/** How long a probe waits before nothing came; a busy machine delivers a packet late. */
-const PATIENCE_MS = 300;
+/** How long one attempt waits before nothing came. */
+const ATTEMPT_MS = 300;
+/** How long attempts go on where something is expected: a busy machine delivers a packet late, or loses one. */
+const PATIENCE_MS = 10_000;
+const F_SETFL = 4;
 
 export interface Service {
   fd: number;
@@ -130,17 +133,32 @@ export function serve(namespaceFd: number, protocol: "tcp" | "udp", ip: string, 
   }) as unknown as number;
   setsockopt(fd, SOL_SOCKET, SO.REUSEADDR, 1);
   if (bytes.length === 16) setsockopt(fd, 41, 26, 1);
-  timeout(fd, PATIENCE_MS);
   bind(fd, inetAddress(bytes, port), `${ip}:${port}`);
   if (protocol === "tcp") listen(fd, 16);
   return { fd, protocol };
 }
 
 /**
- * Talks from a namespace to an address. Returns the address the service saw the caller come from, or `null` where nothing arrived (or
- * no answer came back).
+ * Talks from a namespace to an address, until it works or patience ends. Returns the address the service saw the caller come from, or
+ * `null` where nothing arrived (or no answer came back).
  */
 export function reach(from: number, ip: string, port: number, service: Service): string | null {
+  for (const until = performance.now() + PATIENCE_MS; performance.now() < until; ) {
+    const seen = attempt(from, ip, port, service);
+    if (seen !== null) return seen;
+    drain(service);
+  }
+  return null;
+}
+
+/** As `reach`, with one attempt, for what is not to work. */
+export function attempt(
+  from: number,
+  ip: string,
+  port: number,
+  service: Service,
+  patience = ATTEMPT_MS,
+): string | null {
   const bytes = parseIp(ip)!;
   const family = bytes.length === 4 ? AF.INET : AF.INET6;
   const tcp = service.protocol === "tcp";
@@ -149,7 +167,8 @@ export function reach(from: number, ip: string, port: number, service: Service):
     () => socket(family, tcp ? SOCK.STREAM : SOCK.DGRAM) as never,
   ) as unknown as number;
   try {
-    timeout(fd, PATIENCE_MS);
+    timeout(fd, patience);
+    timeout(service.fd, patience);
     const address = inetAddress(bytes, port);
     if (libc.connect(fd, address, address.length) !== 0) return null;
     const peer = new Uint8Array(28);
@@ -158,7 +177,7 @@ export function reach(from: number, ip: string, port: number, service: Service):
     if (tcp) {
       const accepted = libc.accept4(service.fd, peer, length, SOCK.CLOEXEC);
       if (accepted < 0) return null;
-      timeout(accepted, PATIENCE_MS);
+      timeout(accepted, patience);
       const ok = libc.send(accepted, byte, 1, 0x4000) === 1 && libc.recv(fd, byte, 1, 0) === 1;
       close(accepted);
       return ok ? peerAddress(peer) : null;
@@ -172,6 +191,21 @@ export function reach(from: number, ip: string, port: number, service: Service):
   }
 }
 
+/** Forgets what came late of an attempt that was given up. */
+function drain(service: Service): void {
+  const DONTWAIT = 0x40;
+  if (service.protocol === "udp") {
+    while (Number(libc.recv(service.fd, new Uint8Array(1), 1, DONTWAIT)) >= 0);
+    return;
+  }
+  libc.fcntl(service.fd, F_SETFL, O.NONBLOCK);
+  for (let fd = 0; fd >= 0; ) {
+    fd = libc.accept4(service.fd, null, null, SOCK.CLOEXEC);
+    if (fd >= 0) close(fd);
+  }
+  libc.fcntl(service.fd, F_SETFL, 0);
+}
+
 /** As `reach` for TCP, with this process's own event loop running meanwhile, for what goes through the relay. */
 export async function reachSlowly(from: number, ip: string, port: number, service: Service): Promise<string | null> {
   const bytes = parseIp(ip)!;
@@ -179,23 +213,21 @@ export async function reachSlowly(from: number, ip: string, port: number, servic
     from,
     () => socket(bytes.length === 4 ? AF.INET : AF.INET6, SOCK.STREAM | SOCK.NONBLOCK) as never,
   ) as unknown as number;
-  const F_SETFL = 4;
-  const O_NONBLOCK = 0o4000;
-  libc.fcntl(service.fd, F_SETFL, O_NONBLOCK);
+  libc.fcntl(service.fd, F_SETFL, O.NONBLOCK);
   try {
     const address = inetAddress(bytes, port);
     libc.connect(fd, address, address.length);
     const peer = new Uint8Array(28);
     const byte = Uint8Array.of(42);
     let accepted = -1;
-    for (let i = 0; i < 100 && accepted < 0; i++) {
+    for (let i = 0; i < 1000 && accepted < 0; i++) {
       await Bun.sleep(5);
       accepted = libc.accept4(service.fd, peer, new Uint32Array([28]), SOCK.CLOEXEC);
     }
     if (accepted < 0) return null;
     libc.send(accepted, byte, 1, 0x4000);
     close(accepted);
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 1000; i++) {
       await Bun.sleep(5);
       if (Number(libc.recv(fd, byte, 1, 0x40)) === 1) return peerAddress(peer);
     }
