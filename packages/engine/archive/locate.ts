@@ -3,7 +3,7 @@ import { invalidParameter, notFound } from "@gantry/spec";
 import { close, isErrno, O, open, openat2, RESOLVE, readlinkat, S, type Stat, statx } from "@gantry/sys";
 import type { Container } from "../containers/container.ts";
 import type { Engine } from "../engine.ts";
-import { mountSource } from "../spec/mounts.ts";
+import { openSubpath } from "../volumes/subpath.ts";
 
 /** A root directory and a path in it. `close` gives everything back. */
 export interface Located {
@@ -42,14 +42,16 @@ export async function locate(engine: Engine, container: Container, path: string,
     return { rootFd: fd, path, writable, close: () => close(fd) };
   }
   if (mount !== undefined && mount.source !== "") {
-    const source = mountSource(mount);
-    const fd = open(source, O.PATH);
+    const { source, subpath } = mount;
+    const fd = subpath ? openSubpath(source, subpath) : open(source, O.PATH);
     const isDirectory = (statx(fd, "").mode & S.IFMT) === S.IFDIR;
     if (isDirectory)
       return { rootFd: fd, path: path.slice(mount.destination.length) || "/", writable, close: () => close(fd) };
     close(fd);
-    const parent = open(posix.dirname(source), O.PATH | O.DIRECTORY);
-    return { rootFd: parent, path: `/${posix.basename(source)}`, writable, close: () => close(parent) };
+    const parent = subpath
+      ? openSubpath(source, posix.dirname(subpath))
+      : open(posix.dirname(source), O.PATH | O.DIRECTORY);
+    return { rootFd: parent, path: `/${posix.basename(subpath || source)}`, writable, close: () => close(parent) };
   }
   await container.prepared?.discard();
   const view = await engine.storage.layers.view(container.id, write ? {} : { readonly: true });

@@ -142,9 +142,7 @@ export function parseMount(mount: Mount): MountRequest {
       const subpath = mount.VolumeOptions?.Subpath ?? "";
       if (subpath !== "") {
         if (source === "") throw bad("must not set Subpath when using anonymous volumes");
-        if (subpath.startsWith("/") || posix.normalize(subpath).startsWith("..")) {
-          throw bad("subpath must be a relative path within the volume");
-        }
+        checkSubpath(subpath, bad);
       }
       break;
     }
@@ -154,8 +152,16 @@ export function parseMount(mount: Mount): MountRequest {
       break;
     case "image":
       if (source === "") throw bad("field Source must not be empty");
+      checkSubpath(mount.ImageOptions?.Subpath ?? "", bad);
   }
   return request;
+}
+
+function checkSubpath(subpath: string, error: (message: string) => Error): void {
+  if (subpath.includes("\0")) throw error("path contains a NUL byte");
+  if (subpath.startsWith("/") || /^\.\.(\/|$)/.test(posix.normalize(subpath))) {
+    throw error("subpath must be a relative path within the volume");
+  }
 }
 
 /** All mounts that a request asks for; two for one place are refused. Volumes of the image or `Volumes` come last. */

@@ -8,7 +8,6 @@ import type {
 } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { shortId } from "../ids.ts";
-import { mountSource } from "../spec/mounts.ts";
 import type { Container } from "./container.ts";
 import { shownLinks } from "./links.ts";
 import type { ContainerMount } from "./record.ts";
@@ -86,7 +85,7 @@ export function mountPoint(mount: ContainerMount): MountPoint {
   return {
     Type: mount.type,
     ...(mount.name === undefined ? {} : { Name: mount.name }),
-    Source: mountSource(mount),
+    Source: mount.source,
     Destination: mount.destination,
     ...(mount.driver === undefined ? {} : { Driver: mount.driver }),
     Mode: mount.mode,

@@ -11,7 +11,7 @@ import type {
 /** A mount as resolved at creation; what the OCI spec and `Mounts` of inspect are made of. */
 export interface ContainerMount {
   type: "bind" | "volume" | "tmpfs" | "image";
-  /** Volume name, or the image's ID. */
+  /** Volume name, or the image as it was asked for. */
   name?: string;
   /** Path on the host (before `subpath`); "" for tmpfs. */
   source: string;

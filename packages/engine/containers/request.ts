@@ -7,7 +7,7 @@ import type { Engine } from "../engine.ts";
 import { logTarget } from "../logs/target.ts";
 import { containerSpec, type Sharing } from "../spec/container-spec.ts";
 import type { NetworkFiles } from "../spec/mounts.ts";
-import { imagePath } from "../volumes/host-mounts.ts";
+import { mountedAt } from "../volumes/host-mounts.ts";
 import { volumeReady } from "../volumes/ready.ts";
 import type { Container } from "./container.ts";
 import { linkedEnv } from "./links.ts";
@@ -40,10 +40,10 @@ export async function runtimeRequest(
           ...readonly,
         };
   const useInit = host.Init ?? engine.config.init;
-  // Images are mounted anew at each start, at a place of the container's own.
-  const mounts = record.mounts.map((mount, index) =>
-    mount.type === "image" ? { ...mount, source: imagePath(engine, container, index) } : mount,
-  );
+  const mounts = record.mounts.map((mount, index) => ({
+    ...mount,
+    source: mountedAt(engine, container, mount, index),
+  }));
   const spec = containerSpec({
     record: { ...record, mounts },
     engine: engine.config,

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { type AttachStream, StartError, type Task } from "@gantry/libcontainer";
 import { conflict, GantryError, invalidParameter, messageOf, notModified, systemError } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
@@ -173,7 +173,11 @@ async function plumb(engine: Engine, container: Container, task: Task): Promise<
   try {
     await engine.network.plumb(container.id, task.pid);
   } catch (error) {
-    if ((await task.status()) === "stopped") await task.start();
+    // Its shim may not have reaped it yet.
+    for (let tries = 0; tries < 100 && !existsSync(`/proc/${task.pid}/ns/net`); tries++) {
+      if ((await task.status()) === "stopped") await task.start();
+      await Bun.sleep(10);
+    }
     throw error;
   }
 }

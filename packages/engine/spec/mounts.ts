@@ -89,13 +89,8 @@ function toOciMount(mount: ContainerMount): OciMount {
     const recursive = mount.nonRecursive !== true && mount.readOnlyNonRecursive !== true;
     if (recursive && (kernelHasRecursiveReadOnly || mount.readOnlyForceRecursive === true)) options.push("rro");
   }
-  if (mount.propagation) checkPropagation(mountSource(mount), mount.propagation);
+  if (mount.propagation) checkPropagation(mount.source, mount.propagation);
   // Volumes follow the host's mounts in them, as with Docker; only what was bound is cut off.
   if (mount.propagation || mount.type === "bind") options.push(mount.propagation || "rprivate");
-  return { destination: mount.destination, type: "bind", source: mountSource(mount), options };
-}
-
-/** The host path that is mounted. */
-export function mountSource(mount: ContainerMount): string {
-  return mount.subpath === undefined || mount.subpath === "" ? mount.source : `${mount.source}/${mount.subpath}`;
+  return { destination: mount.destination, type: "bind", source: mount.source, options };
 }

@@ -1,43 +1,61 @@
-import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { invalidParameter, messageOf } from "@gantry/spec";
-import { AT, MNT, MOVE_MOUNT, MS, mount, moveMount, umount } from "@gantry/sys";
+import { AT, close, MNT, MOVE_MOUNT, MS, mount, moveMount, OPEN_TREE, openTree, S, statx, umount } from "@gantry/sys";
 import type { Container } from "../containers/container.ts";
 import type { ContainerMount } from "../containers/record.ts";
 import type { Engine } from "../engine.ts";
+import { openSubpath } from "./subpath.ts";
 
 /**
  * What must be mounted on the host while a container runs: volumes with a device of their own (NFS, tmpfs, a bind),
- * which all their containers share, and images that are mounted into containers.
+ * which all their containers share; images that are mounted into containers; and parts of either, whose path is looked up
+ * once and then held fast by a mount, so that no link put there since can lead the container's own mount astray.
  */
 export async function acquireHostMounts(engine: Engine, container: Container): Promise<void> {
   for (const [index, entry] of container.record.mounts.entries()) {
     if (entry.type === "volume") mountVolume(engine, entry);
     else if (entry.type === "image") await mountImage(engine, container, entry, index);
+    if (entry.subpath) mountPart(engine, container, entry, index);
   }
 }
 
 /** Unmounts what no running container needs any more. */
 export function releaseHostMounts(engine: Engine, container: Container): void {
   for (const [index, entry] of container.record.mounts.entries()) {
+    if (entry.subpath) unmount(partPath(engine, container, index));
     if (entry.type === "image") unmount(imagePath(engine, container, index));
     else if (entry.type === "volume" && device(engine, entry) !== null && !inUse(engine, container, entry)) {
       detach(entry.source);
     }
   }
-  if (container.record.mounts.some(({ type }) => type === "image")) {
-    rmSync(`${engine.config.execRoot}/images/${container.id}`, { recursive: true, force: true });
+  if (container.record.mounts.some(({ type, subpath }) => type === "image" || subpath)) {
+    // Only what is empty: a mount that could not be undone holds somebody's data.
+    attempt(() => rmdirSync(mountsOf(engine, container)));
   }
 }
 
 /** Whether this one is mounted on the host while its container runs. */
 export function needsHostMount(engine: Engine, entry: ContainerMount): boolean {
-  return entry.type === "image" || (entry.type === "volume" && device(engine, entry) !== null);
+  return (
+    entry.type === "image" || Boolean(entry.subpath) || (entry.type === "volume" && device(engine, entry) !== null)
+  );
 }
 
-/** Where an image is mounted for a container. */
-export function imagePath(engine: Engine, container: Container, index: number): string {
-  return `${engine.config.execRoot}/images/${container.id}/${index}`;
+/** The host path to mount in a container: for images, and for parts of volumes, a place made at each start. */
+export function mountedAt(engine: Engine, container: Container, entry: ContainerMount, index: number): string {
+  if (entry.subpath) return partPath(engine, container, index);
+  return entry.type === "image" ? imagePath(engine, container, index) : entry.source;
 }
+
+function partPath(engine: Engine, container: Container, index: number): string {
+  return `${imagePath(engine, container, index)}.part`;
+}
+
+function imagePath(engine: Engine, container: Container, index: number): string {
+  return `${mountsOf(engine, container)}/${index}`;
+}
+
+const mountsOf = (engine: Engine, container: Container) => `${engine.config.execRoot}/images/${container.id}`;
 
 function inUse(engine: Engine, container: Container, entry: ContainerMount): boolean {
   return engine.containers
@@ -102,8 +120,9 @@ export function mountOptions(text: string): { flags: number; data: string } {
 
 async function mountImage(engine: Engine, container: Container, entry: ContainerMount, index: number): Promise<void> {
   const path = imagePath(engine, container, index);
+  detach(path);
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  const view = await engine.storage.layers.viewImage(entry.diffIds ?? []);
+  const view = await engine.storage.layers.viewImage(entry.diffIds ?? [], { bare: true });
   try {
     moveMount(view.fd, "", AT.FDCWD, path, MOVE_MOUNT.F_EMPTY_PATH);
   } finally {
@@ -111,19 +130,42 @@ async function mountImage(engine: Engine, container: Container, entry: Container
   }
 }
 
-function unmount(path: string): void {
-  detach(path);
+function mountPart(engine: Engine, container: Container, entry: ContainerMount, index: number): void {
+  const base = entry.type === "image" ? imagePath(engine, container, index) : entry.source;
+  const path = partPath(engine, container, index);
+  // What a killed daemon left behind.
+  unmount(path);
+  const found = openSubpath(base, entry.subpath ?? "");
   try {
-    rmdirSync(path);
-  } catch {
-    // Not there.
+    mkdirSync(mountsOf(engine, container), { recursive: true, mode: 0o700 });
+    if ((statx(found, "").mode & S.IFMT) === S.IFDIR) mkdirSync(path, { mode: 0o700 });
+    else writeFileSync(path, "", { flag: "wx" });
+    const tree = openTree(found, "", OPEN_TREE.CLONE | AT.EMPTY_PATH | AT.RECURSIVE);
+    try {
+      moveMount(tree, "", AT.FDCWD, path, MOVE_MOUNT.F_EMPTY_PATH);
+    } finally {
+      close(tree);
+    }
+  } finally {
+    close(found);
   }
 }
 
+function unmount(path: string): void {
+  detach(path);
+  attempt(() => rmdirSync(path));
+  attempt(() => unlinkSync(path));
+}
+
 function detach(path: string): void {
+  attempt(() => umount(path, MNT.DETACH));
+}
+
+/** Does what may have been done already. */
+function attempt(undo: () => void): void {
   try {
-    umount(path, MNT.DETACH);
+    undo();
   } catch {
-    // Not mounted.
+    // Not there, or not mounted.
   }
 }

@@ -91,8 +91,9 @@ async function resolveOne(
         ...common,
         type: "image",
         source: "",
-        name: image.id,
+        name: request.source,
         rw: false,
+        propagation: "rprivate",
         diffIds: image.config.rootfs.diff_ids,
         ...(mount?.ImageOptions?.Subpath ? { subpath: mount.ImageOptions.Subpath } : {}),
       };
