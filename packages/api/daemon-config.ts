@@ -1,5 +1,5 @@
 import { type RegistryConfig, readRegistryConfig } from "@gantry/distribution";
-import { defaultEngineConfig, type EngineConfig, validateLogConfig } from "@gantry/engine";
+import { defaultEngineConfig, type EngineConfig, logDrivers, validateLogConfig } from "@gantry/engine";
 import type { NetworkOptions } from "@gantry/network";
 import { GantryError, invalidParameter, messageOf, type Ulimit } from "@gantry/spec";
 import type { DaemonOption } from "./daemon-options.ts";
@@ -155,7 +155,10 @@ function engineConfig(get: Get): EngineConfig {
   config.logDriver = get<string>("log-driver") ?? config.logDriver;
   config.logOpts = get<Record<string, string>>("log-opt") ?? {};
   try {
-    validateLogConfig(config.logDriver, config.logOpts);
+    // Like Docker without options: what they lack (an address, say) containers may bring.
+    if (Object.keys(config.logOpts).length > 0 || !logDrivers().includes(config.logDriver)) {
+      validateLogConfig(config.logDriver, config.logOpts);
+    }
   } catch (error) {
     throw new GantryError("invalidParameter", `failed to set log opts: ${messageOf(error)}`);
   }

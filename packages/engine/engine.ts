@@ -6,6 +6,7 @@ import type { EngineConfig } from "./config/engine-config.ts";
 import { Containers } from "./containers/containers.ts";
 import { EventBus } from "./events/event-bus.ts";
 import { Execs } from "./exec/execs.ts";
+import { LogForwards } from "./logs/forward/forwards.ts";
 import { followNetworks } from "./networks/files.ts";
 import { ContainerStore } from "./state/container-store.ts";
 
@@ -38,6 +39,7 @@ export class Engine {
   readonly events = new EventBus();
   readonly containers: Containers;
   readonly execs = new Execs();
+  readonly logForwards = new LogForwards(this);
   /** Whether the host has cgroup v2 (alone). */
   readonly cgroupV2: boolean;
   /** Set while the daemon shuts down: exits are not followed by restarts. */

@@ -8,7 +8,7 @@ export {
   statContainerPath,
 } from "./archive/copy.ts";
 export { defaultEngineConfig, type EngineConfig } from "./config/engine-config.ts";
-export { validateLogConfig } from "./config/log-config.ts";
+export { logDrivers, validateLogConfig } from "./config/log-config.ts";
 export { parseSignal } from "./config/signals.ts";
 export { attachContainer, DetachWatcher, parseDetachKeys } from "./containers/attach.ts";
 export { type CommitOptions, commitContainer } from "./containers/commit.ts";

@@ -76,6 +76,7 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
       await removeLocked(engine, container, { force: true, volumes: true }).catch(() => {});
     }
   }
+  engine.logForwards.resume();
   compressLogs(engine);
   return engine;
 }
@@ -218,6 +219,6 @@ export async function shutdownEngine(engine: Engine): Promise<void> {
     );
   }
   await Promise.all(engine.containers.all().map((container) => container.prepared?.discard()));
-  await Promise.all([...engine.background]);
+  await Promise.all([engine.logForwards.shutdown(), ...engine.background]);
   await engine.network.shutdown();
 }

@@ -48,6 +48,7 @@ const NAMES: Record<number, string> = {
   87: "EUSERS",
   88: "ENOTSOCK",
   90: "EMSGSIZE",
+  91: "EPROTOTYPE",
   92: "ENOPROTOOPT",
   93: "EPROTONOSUPPORT",
   95: "EOPNOTSUPP",

@@ -310,6 +310,11 @@ export function memfd(name: string, flags = 1): number {
   return check(libc.memfd_create(cstr(name), flags), "memfd_create", name);
 }
 
+/** Makes a file in memory, created with MFD_ALLOW_SEALING (2), one that never changes again. */
+export function sealMemory(fd: number): void {
+  check(libc.fcntl(fd, 1033, 0xf), "fcntl");
+}
+
 /** Type number (statfs(2) f_type) and free space of the file system at `path`. Sizes in bytes. */
 export function statfs(path: string): { type: number; total: number; free: number; available: number } {
   const buffer = new Uint8Array(120);

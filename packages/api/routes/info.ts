@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { arch, availableParallelism, hostname, release, totalmem } from "node:os";
+import { logDrivers } from "@gantry/engine";
 import type { SystemInfo } from "@gantry/spec";
 import { statfs } from "@gantry/sys";
 import type { ApiParts } from "../server.ts";
@@ -64,7 +65,7 @@ export async function systemInfo({ engine, images, config }: ApiParts): Promise<
       Volume: ["local"],
       Network: ["bridge", "host", "ipvlan", "macvlan", "null"],
       Authorization: null,
-      Log: ["json-file", "local", "none"],
+      Log: logDrivers(),
     },
     MemoryLimit: true,
     SwapLimit: true,

@@ -29,7 +29,10 @@ export function defaultHostConfig(host: HostConfig, engine: EngineConfig, cgroup
     host.LogConfig = { Type: engine.logDriver, Config: { ...engine.logOpts, ...wanted } };
   } else if (log.Type === engine.logDriver) {
     host.LogConfig = { Type: log.Type, Config: { ...engine.logOpts, ...log.Config } };
-  } else host.LogConfig = { Type: log.Type, Config: log.Config ?? {} };
+  } else {
+    const cache = Object.entries(engine.logOpts).filter(([key]) => key.startsWith("cache-"));
+    host.LogConfig = { Type: log.Type, Config: { ...Object.fromEntries(cache), ...log.Config } };
+  }
   if (host.Privileged === true) {
     host.MaskedPaths ??= null;
     host.ReadonlyPaths ??= null;

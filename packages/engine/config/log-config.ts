@@ -1,10 +1,58 @@
-import { invalidParameter } from "@gantry/spec";
+import { invalidParameter, messageOf } from "@gantry/spec";
+import { parseFluentdOptions } from "./log-fluentd.ts";
+import { parseGelfOptions } from "./log-gelf.ts";
+import { checkSyslogOptions } from "./log-syslog.ts";
+import { parseBool, parseCount, parseLogSize } from "./log-values.ts";
 
-const LOG_OPTIONS: Record<string, RegExp> = {
-  "json-file": /^(max-file|max-size|compress|labels|labels-regex|env|env-regex|tag|mode|max-buffer-size|cache-.*)$/,
-  local: /^(max-file|max-size|compress|labels|labels-regex|env|env-regex|tag|mode|max-buffer-size)$/,
-  none: /^(mode|max-buffer-size|cache-.*)$/,
+export { parseLogSize } from "./log-values.ts";
+
+interface LogDriverOptions {
+  /** The driver's own options, besides those that all have. */
+  known: RegExp;
+  /** Checks their values, where Docker does so before the start. */
+  check?(options: Record<string, string>): unknown;
+  /** Sends its lines elsewhere: what is on disk is a cache. */
+  forwards?: true;
+  /** Names an unknown option in double quotes. */
+  quoted?: true;
+}
+
+const TAGGED = "tag|labels|labels-regex|env|env-regex";
+
+/** Every log driver there is. */
+const DRIVERS: Record<string, LogDriverOptions> = {
+  "json-file": { known: new RegExp(`^(max-file|max-size|compress|${TAGGED})$`) },
+  local: { known: new RegExp(`^(max-file|max-size|compress|${TAGGED})$`) },
+  none: { known: /^/ },
+  syslog: {
+    known: new RegExp(`^(syslog-(address|facility|format|tls-(ca-cert|cert|key|skip-verify))|${TAGGED})$`),
+    check: checkSyslogOptions,
+    forwards: true,
+  },
+  fluentd: {
+    known: new RegExp(
+      `^(fluentd-(address|async|async-reconnect-interval|buffer-limit|max-retries|request-ack|retry-wait|sub-second-precision|write-timeout|read-timeout)|${TAGGED})$`,
+    ),
+    check: parseFluentdOptions,
+    forwards: true,
+  },
+  gelf: {
+    known: new RegExp(`^(gelf-(address|compression-(level|type)|tcp-(max-reconnect|reconnect-delay))|${TAGGED})$`),
+    check: parseGelfOptions,
+    forwards: true,
+    quoted: true,
+  },
+  journald: { known: new RegExp(`^(${TAGGED})$`), forwards: true },
 };
+
+/** Names of all log drivers, as `docker info` lists them (it leaves out `none`). */
+export const logDrivers = (): string[] =>
+  Object.keys(DRIVERS)
+    .filter((name) => name !== "none")
+    .sort();
+
+/** Whether a driver sends its lines elsewhere. */
+export const forwardsLogs = (driver: string): boolean => DRIVERS[driver]?.forwards === true;
 
 /** How a log is rotated. */
 export interface LogRotation {
@@ -16,20 +64,76 @@ export interface LogRotation {
   compress: boolean;
 }
 
-/** Refuses unknown drivers and options. Like Docker it leaves the options' values to the container's start. */
+/**
+ * Refuses unknown drivers and options, and values that Docker refuses at creation. Like Docker it leaves those of
+ * `json-file` and `local`, and whatever has to be looked up, to the container's start.
+ */
 export function validateLogConfig(driver: string, options: Record<string, string>): void {
-  if (driver === "") return;
-  const known = LOG_OPTIONS[driver];
+  if (driver === "" || driver === "none") return;
+  const known = Object.hasOwn(DRIVERS, driver) ? DRIVERS[driver] : undefined;
+  const { mode = "", "max-buffer-size": buffer, "cache-disabled": uncached } = options;
+  if (!["", "blocking", "non-blocking"].includes(mode)) {
+    throw invalidParameter(`logger: logging mode not supported: ${mode}`);
+  }
+  if (buffer !== undefined) {
+    if (mode !== "non-blocking") {
+      throw invalidParameter("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+    }
+    wrapped("error parsing option max-buffer-size", parseLogSize, buffer);
+  }
+  if (uncached !== undefined) {
+    try {
+      parseBool(uncached);
+    } catch {
+      throw invalidParameter(`invalid value for option cache-disabled: ${uncached}`);
+    }
+  }
   if (known === undefined) {
     throw invalidParameter(`error looking up logging plugin ${driver}: plugin "${driver}" not found`);
   }
-  for (const key of Object.keys(options))
-    if (!known.test(key)) throw invalidParameter(`unknown log opt '${key}' for ${driver} log driver`);
+  // What is missing comes before what is unknown.
+  if (known.quoted) known.check?.(options);
+  for (const key of Object.keys(options)) {
+    if (known.known.test(key) || /^(mode|max-buffer-size|cache-(disabled|max-size|max-file|compress))$/.test(key))
+      continue;
+    throw invalidParameter(
+      `unknown log opt ${known.quoted ? JSON.stringify(key) : `'${key}'`} for ${driver} log driver`,
+    );
+  }
+  known.check?.(options);
 }
 
-/** Reads the options of the drivers `json-file` and `local`; invalidParameter in Docker's words for each of them. */
+/**
+ * Reads how the log on disk is rotated; invalidParameter in Docker's words for bad values. The cache of a driver that
+ * forwards is rotated as `local` is, by its `cache-…` options; a bad one of these counts as not given, as with Docker.
+ */
 export function parseLogRotation(driver: string, options: Record<string, string>): LogRotation {
+  if (forwardsLogs(driver)) return parseCache(options);
   return driver === "local" ? parseLocal(options) : parseJsonFile(options);
+}
+
+/** Whether a container's log may be read. */
+export function readableLog(driver: string, options: Record<string, string>): boolean {
+  if (driver === "none") return false;
+  return !forwardsLogs(driver) || !options["cache-disabled"] || !parseBool(options["cache-disabled"]);
+}
+
+function parseCache(options: Record<string, string>): LogRotation {
+  const taken: Record<string, string> = {};
+  for (const name of ["max-size", "max-file", "compress"]) {
+    const value = options[`cache-${name}`];
+    if (value === undefined) continue;
+    try {
+      // One file alone is never compressed, whatever the default.
+      const alone: Record<string, string> = name === "max-file" ? { compress: "false" } : {};
+      const { maxSize } = parseLocal({ ...alone, [name]: value });
+      if (maxSize > 0) taken[name] = value;
+    } catch {
+      // The default then.
+    }
+  }
+  if (Number(taken["max-file"] ?? 5) < 2) taken["compress"] = "false";
+  return parseLocal(taken);
 }
 
 function parseJsonFile(options: Record<string, string>): LogRotation {
@@ -61,26 +165,6 @@ function wrapped<T>(what: string, parse: (text: string) => T, text: string): T {
   try {
     return parse(text);
   } catch (error) {
-    throw invalidParameter(`${what}: ${(error as Error).message}`);
+    throw invalidParameter(`${what}: ${messageOf(error)}`);
   }
-}
-
-function parseCount(text: string): number {
-  if (!/^[+-]?\d{1,9}$/.test(text))
-    throw invalidParameter(`strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
-  return Number(text);
-}
-
-function parseBool(text: string): boolean {
-  if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
-  if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
-  throw invalidParameter(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
-}
-
-/** "10m" in bytes. */
-export function parseLogSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text);
-  if (match === null) throw invalidParameter(`invalid size: '${text}'`);
-  const shift = " kmgt".indexOf((match[2] || " ").toLowerCase());
-  return Math.floor(Number(match[1]) * 1024 ** shift);
 }

@@ -44,7 +44,8 @@ export async function inspectContainer(
     ResolvConfPath: state.startedBefore ? `${container.dir}/resolv.conf` : "",
     HostnamePath: state.startedBefore ? `${container.dir}/hostname` : "",
     HostsPath: state.startedBefore ? `${container.dir}/hosts` : "",
-    LogPath: state.startedBefore && host.LogConfig?.Type !== "none" ? container.logPath : "",
+    // What is on disk for other drivers is theirs.
+    LogPath: state.startedBefore && host.LogConfig?.Type === "json-file" ? container.logPath : "",
     Name: `/${record.name}`,
     RestartCount: state.restartCount,
     Driver: engine.storageDriver,

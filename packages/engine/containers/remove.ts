@@ -81,6 +81,7 @@ export async function removeLocked(engine: Engine, container: Container, options
 async function removeFiles(engine: Engine, container: Container, options: RemoveOptions): Promise<void> {
   await options.after;
   await container.prepared?.discard();
+  await engine.logForwards.finish(container);
   await engine.network.release(container.id);
   await engine.storage.layers.removeContainer(container.id);
   await rm(container.dir, { recursive: true, force: true });

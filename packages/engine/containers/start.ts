@@ -44,6 +44,7 @@ export async function startLocked(engine: Engine, container: Container, options:
   let sandboxed = false;
   let begun = "";
   try {
+    await engine.logForwards.open(container);
     task = (await container.prepared?.take()) ?? null;
     const sandbox = await engine.network.prepare(sandboxRequest(container));
     sandboxed = true;
@@ -63,6 +64,7 @@ export async function startLocked(engine: Engine, container: Container, options:
     if (sandboxed) await engine.network.release(container.id).catch(() => {});
     containerShm.release(container);
     releaseHostMounts(engine, container);
+    engine.logForwards.abandon(container);
     const failure = translate(error);
     container.dropPendingAttach();
     state.status = state.startedBefore ? "exited" : "created";
@@ -88,6 +90,7 @@ export async function startLocked(engine: Engine, container: Container, options:
   startHealth(engine, container);
   container.saveState();
   container.emit("start");
+  engine.logForwards.begin(container);
   watchExit(engine, container, task);
 }
 

@@ -1,6 +1,7 @@
 import { watch } from "node:fs";
 import { dirname } from "node:path";
 import { invalidParameter, notImplemented } from "@gantry/spec";
+import { readableLog } from "../config/log-config.ts";
 import type { Container } from "../containers/container.ts";
 import { nowNs, parseTimestamp } from "../time.ts";
 import { type LogEntry, LogReader } from "./read.ts";
@@ -22,7 +23,8 @@ export function checkLogs(container: Container, options: LogOptions): void {
   if (!options.stdout && !options.stderr) {
     throw invalidParameter("Bad parameters: you must choose at least one stream");
   }
-  if (container.record.hostConfig.LogConfig?.Type === "none") {
+  const { LogConfig } = container.record.hostConfig;
+  if (!readableLog(LogConfig?.Type ?? "", LogConfig?.Config ?? {})) {
     throw notImplemented("configured logging driver does not support reading");
   }
   parseTimestamp(options.since);

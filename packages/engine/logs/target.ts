@@ -1,6 +1,6 @@
 import type { LogTarget } from "@gantry/libcontainer";
 import { GantryError, invalidParameter, messageOf } from "@gantry/spec";
-import { type LogRotation, parseLogRotation } from "../config/log-config.ts";
+import { forwardsLogs, type LogRotation, parseLogRotation } from "../config/log-config.ts";
 import type { Container } from "../containers/container.ts";
 
 /** Where and how the shim writes the log; null for the driver `none`. */
@@ -9,9 +9,10 @@ export function logTarget(container: Container): LogTarget | null {
   const driver = hostConfig.LogConfig?.Type ?? "json-file";
   const options = hostConfig.LogConfig?.Config ?? {};
   if (driver === "none") return null;
-  // The driver `local` differs from `json-file` by its defaults, not by its format here.
+  // Drivers differ from `json-file` by their defaults, not by their format here.
   const rotation = rotationOf(driver, options);
-  const attrs = logAttributes(options, config.Labels ?? {}, config.Env ?? []);
+  // Those of a driver that sends its lines elsewhere are there, not here.
+  const attrs = forwardsLogs(driver) ? null : logAttributes(options, config.Labels ?? {}, config.Env ?? []);
   return {
     path: container.logPath,
     maxSize: rotation.maxSize,
@@ -36,7 +37,7 @@ export function compressesLog(container: Container): boolean {
   const { LogConfig } = container.record.hostConfig;
   const driver = LogConfig?.Type ?? "json-file";
   const options = LogConfig?.Config ?? {};
-  if (driver === "none" || (driver !== "local" && options["compress"] === undefined)) return false;
+  if (driver === "none" || (driver === "json-file" && options["compress"] === undefined)) return false;
   try {
     return parseLogRotation(driver, options).compress;
   } catch {

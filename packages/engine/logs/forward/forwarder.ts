@@ -1,0 +1,397 @@
+import { type FSWatcher, watch } from "node:fs";
+import { dirname } from "node:path";
+import { messageOf } from "@gantry/spec";
+import type { Connection, ForwardDriver, Shipment } from "./driver.ts";
+import { type LogMessage, parseMessages } from "./message.ts";
+import { type LogPosition, loadPosition, savePosition } from "./position.ts";
+import { LogTail } from "./tail.ts";
+
+/** Bytes that may be under way, and that are kept after delivery to be sent again where a target died over them. */
+const UNDER_WAY = 4 << 20;
+const KEPT = 4 << 20;
+/** Milliseconds: between looks while something is under way, between saves, and for which delivered bytes are kept. */
+const TICK = 200;
+const SAVE = 500;
+const KEEP = 5000;
+/** Milliseconds of encoding after which others have their turn. */
+const TURN = 3;
+
+/** What a forwarder has to know about the container whose log it sends. */
+export interface LogSource {
+  /** The log's current file. */
+  path: string;
+  /** Where to keep how far it was sent. */
+  positionPath: string;
+  /** Whether nothing more will be written to it for now. */
+  ended(): boolean;
+  log(level: "info" | "warn", message: string): void;
+}
+
+/** Lines that were read together, as they go over the wire. */
+interface Sent {
+  shipment: Shipment;
+  bytes: number;
+  /** Where the log is read on, once these have arrived. */
+  position: LogPosition;
+  /** Where they end among the bytes of the connection; -1 where they have not been written to it. */
+  end: number;
+  at: number;
+}
+
+/**
+ * Sends a container's log to its driver's target as it grows: at least once, in order. It reads what the shim writes on
+ * disk and keeps on disk how far it has come, so that neither a target that is away nor the end of the daemon loses a
+ * line; the container never waits for it. After either, lines may be sent again: those of the last half second, or what a
+ * target that died had not read. Only what rotation takes off the disk before it was sent is lost; that is counted and
+ * logged.
+ */
+export class Forwarder {
+  private connection: Connection | null = null;
+  private written = 0;
+  private underWay: Sent[] = [];
+  private kept: Sent[] = [];
+  private position: LogPosition = {
+    key: "",
+    ino: 0,
+    offset: 0,
+    time: "",
+    begun: {},
+    lostBytes: 0,
+    losses: 0,
+  };
+  private changed = false;
+  private savedAt = 0;
+  private tries = 0;
+  private away = false;
+  private stopped = false;
+  private loop: Promise<void> | null = null;
+  private again = false;
+  private woken = false;
+  private onWake: (() => void) | null = null;
+
+  constructor(
+    private readonly source: LogSource,
+    private driver: ForwardDriver,
+  ) {}
+
+  /** Takes another driver (its container was renamed, say) for what is read from here on, and connects where it has to. */
+  async open(driver: ForwardDriver): Promise<void> {
+    this.driver = driver;
+    if (!driver.mustConnect || (this.connection !== null && this.connection.failed() === null)) return;
+    const connection = await driver.connect();
+    if (this.connection !== null && this.connection.failed() === null) connection.close();
+    else this.use(connection);
+  }
+
+  /** Begins to send, unless it does already. `done` is called when all was sent and the container has ended. */
+  run(done: () => void): void {
+    if (this.loop !== null) {
+      // It may be about to end.
+      this.again = true;
+      this.wake();
+      return;
+    }
+    this.loop = this.work()
+      .catch((error) => this.source.log("warn", `log driver ${this.driver.name}: ${messageOf(error)}`))
+      .then(() => {
+        this.loop = null;
+        if (this.again && !this.stopped) {
+          this.again = false;
+          this.run(done);
+          return;
+        }
+        this.disconnect();
+        done();
+      });
+  }
+
+  get active(): boolean {
+    return this.loop !== null;
+  }
+
+  /** Tells that the log has grown, or that its container has ended. */
+  wake(): void {
+    this.woken = true;
+    this.onWake?.();
+  }
+
+  /** Gives a connection back that no start came to use. */
+  disconnect(): void {
+    if (this.loop !== null) return;
+    this.connection?.close();
+    this.connection = null;
+  }
+
+  /**
+   * Waits until all was sent, but not longer than so many milliseconds, and not longer than a second for a target that is
+   * away; then ends. Returns whether all was sent.
+   */
+  async finish(ms: number): Promise<boolean> {
+    const end = Date.now() + ms;
+    let lastSeen = Date.now();
+    while (this.loop !== null && Date.now() < end) {
+      if (!this.away) lastSeen = Date.now();
+      else if (Date.now() - lastSeen > 1000) break;
+      await Promise.race([this.loop, Bun.sleep(50)]);
+    }
+    const all = this.loop === null;
+    await this.stop();
+    return all;
+  }
+
+  /** Ends, with its place kept on disk. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.wake();
+    await this.loop;
+  }
+
+  private async work(): Promise<void> {
+    const saved = await loadPosition(this.source.positionPath);
+    if (saved !== null) this.position = saved;
+    const tail = new LogTail(this.source.path, saved, (bytes) => this.lost(bytes));
+    // What is read is further than what has arrived.
+    let read = this.position;
+    let watcher: FSWatcher | null = null;
+    try {
+      watcher = watch(dirname(this.source.path), () => this.wake());
+      watcher.on("error", () => {});
+    } catch {
+      // No more inotify watches: the clock does.
+    }
+    try {
+      while (!this.stopped) {
+        const ended = this.source.ended();
+        this.woken = false;
+        const piece = await tail.next();
+        if (piece !== null) {
+          const begun = { ...read.begun };
+          const messages = parseMessages(piece.text, begun);
+          const { lostBytes, losses } = this.position;
+          read = { ...piece.place, time: messages.at(-1)?.time ?? read.time, begun, lostBytes, losses };
+          await this.send(messages, read, tail);
+        } else {
+          await this.flush(tail);
+          if (ended && this.underWay.length === 0 && !this.again) break;
+          this.again = false;
+          await this.pause(watcher === null);
+        }
+        await this.saveSometimes();
+      }
+      this.confirm();
+    } finally {
+      watcher?.close();
+      tail.close();
+      await this.save().catch((error) =>
+        this.source.log("warn", `log driver ${this.driver.name}: its place was not saved: ${messageOf(error)}`),
+      );
+    }
+  }
+
+  /** Waits for a change; not longer than a tick where something is under way, kept or to be saved. */
+  private async pause(unwatched: boolean): Promise<void> {
+    const busy = unwatched || this.underWay.length > 0 || this.kept.length > 0 || this.changed;
+    if (!this.woken && !this.stopped) {
+      await new Promise<void>((resolve) => {
+        const timer = busy ? setTimeout(resolve, TICK) : null;
+        this.onWake = () => {
+          if (timer !== null) clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.onWake = null;
+    }
+    const now = Date.now();
+    while (this.kept.length > 0 && now - (this.kept[0] as Sent).at > KEEP) this.kept.shift();
+  }
+
+  private async send(messages: LogMessage[], position: LogPosition, tail: LogTail): Promise<void> {
+    const shipment = await encodeAll(messages, this.driver);
+    const bytes = shipment.data.reduce((sum, data) => sum + data.length, 0);
+    this.underWay.push({ shipment, bytes, position, end: -1, at: Date.now() });
+    await this.flush(tail);
+    // The kernel takes more than it sends.
+    while (!this.stopped && this.underWay.reduce((sum, one) => sum + one.bytes, 0) > UNDER_WAY) {
+      await Bun.sleep(5);
+      await this.flush(tail);
+      await this.saveSometimes();
+    }
+  }
+
+  /** Writes what has not been written to this connection; to another one, where it is broken. */
+  private async flush(tail: LogTail): Promise<void> {
+    while (!this.stopped) {
+      this.confirm();
+      this.dropBroken();
+      const next = this.underWay.find(({ end }) => end < 0);
+      if (next === undefined) return;
+      if (next.bytes === 0) {
+        next.end = this.written;
+        continue;
+      }
+      const connection = this.connection ?? (await this.reconnect(tail));
+      if (connection === null) return;
+      try {
+        const writing = connection.write(next.shipment);
+        await this.meanwhile(writing, tail);
+        this.written += next.bytes;
+        next.end = this.written;
+      } catch {
+        // `failed` tells.
+      }
+    }
+  }
+
+  /** While a target does not read on, what follows on disk is noted, and who waits for the end is heard. */
+  private async meanwhile(writing: Promise<void>, tail: LogTail): Promise<void> {
+    let busy = true;
+    const settled = writing.finally(() => {
+      busy = false;
+    });
+    settled.catch(() => {});
+    for (;;) {
+      let timer: Timer | undefined;
+      const tick = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, TICK);
+      });
+      try {
+        await Promise.race([settled, tick]);
+      } finally {
+        clearTimeout(timer);
+      }
+      if (!busy) return;
+      this.confirm();
+      if (this.stopped) this.connection?.close();
+      else {
+        await tail.look();
+        await this.saveSometimes();
+      }
+    }
+  }
+
+  private use(connection: Connection): void {
+    this.connection = connection;
+    this.written = 0;
+    for (const one of this.underWay) one.end = -1;
+  }
+
+  private async reconnect(tail: LogTail): Promise<Connection | null> {
+    while (!this.stopped) {
+      const delay = this.driver.retryDelay(this.tries++);
+      for (const end = Date.now() + delay; !this.stopped && Date.now() < end; ) {
+        await Bun.sleep(Math.min(TICK, end - Date.now()));
+        await tail.look();
+        await this.saveSometimes();
+      }
+      // The start of its container may have made one meanwhile.
+      if (this.connection !== null) return this.connection;
+      if (this.stopped) break;
+      try {
+        const connection = await this.driver.connect();
+        if (this.away) this.source.log("info", `log driver ${this.driver.name}: its target is back`);
+        this.away = false;
+        if (this.connection !== null) connection.close();
+        else this.use(connection);
+        return this.connection;
+      } catch (error) {
+        if (!this.away) this.complain(messageOf(error));
+        await tail.look();
+      }
+    }
+    return null;
+  }
+
+  private complain(reason: string): void {
+    this.away = true;
+    this.source.log("warn", `log driver ${this.driver.name}: ${reason}; lines wait on disk`);
+  }
+
+  /** What has arrived is the place to go on from. */
+  private confirm(): void {
+    if (this.connection === null) return;
+    const arrived = this.connection.delivered();
+    while (this.underWay.length > 0) {
+      const first = this.underWay[0] as Sent;
+      if (first.end < 0 || first.end > arrived) break;
+      this.underWay.shift();
+      this.position = { ...first.position, lostBytes: this.position.lostBytes, losses: this.position.losses };
+      this.changed = true;
+      this.tries = 0;
+      if (this.connection.certain || first.bytes === 0) continue;
+      first.at = Date.now();
+      this.kept.push(first);
+    }
+    let sum = this.kept.reduce((bytes, one) => bytes + one.bytes, 0);
+    while (sum > KEPT) sum -= (this.kept.shift() as Sent).bytes;
+  }
+
+  private dropBroken(): void {
+    const failure = this.connection?.failed() ?? null;
+    if (failure === null) return;
+    this.connection = null;
+    // A target that died may have had unread what its kernel had taken.
+    if (!failure.clean) this.underWay.unshift(...this.kept);
+    this.kept = [];
+    for (const one of this.underWay) one.end = -1;
+    this.written = 0;
+  }
+
+  private lost(bytes: number): void {
+    this.position = {
+      ...this.position,
+      lostBytes: this.position.lostBytes + bytes,
+      losses: this.position.losses + 1,
+    };
+    this.changed = true;
+    const size = bytes > 0 ? `at least ${bytes} bytes` : "an unknown number of bytes";
+    const { losses, lostBytes, time } = this.position;
+    this.source.log(
+      "warn",
+      `log driver ${this.driver.name}: rotation took ${size} of the log before they were sent, after ${time || "its beginning"} (${losses} times so far, ${lostBytes} bytes or more)`,
+    );
+  }
+
+  private async saveSometimes(): Promise<void> {
+    if (Date.now() - this.savedAt >= SAVE) await this.save();
+  }
+
+  private async save(): Promise<void> {
+    if (!this.changed) return;
+    this.changed = false;
+    this.savedAt = Date.now();
+    await savePosition(this.source.positionPath, this.position);
+  }
+}
+
+/** Encodes messages, with turns for others in between. */
+async function encodeAll(messages: LogMessage[], driver: ForwardDriver): Promise<Shipment> {
+  const data: Uint8Array[] = [];
+  const acks: { id: string; bytes: number }[] = [];
+  let text = "";
+  const closeText = () => {
+    if (text !== "") data.push(Buffer.from(text));
+    text = "";
+  };
+  let started = performance.now();
+  for (const [i, message] of messages.entries()) {
+    if (i % 16 === 15 && performance.now() - started > TURN) {
+      await new Promise((resolve) => setImmediate(resolve));
+      started = performance.now();
+    }
+    const encoded = driver.encode(message);
+    if (encoded === null) continue;
+    if (typeof encoded === "string") {
+      text += encoded;
+      continue;
+    }
+    closeText();
+    if (encoded instanceof Uint8Array) data.push(encoded);
+    else if (Array.isArray(encoded)) data.push(...encoded);
+    else {
+      data.push(encoded.bytes);
+      acks.push({ id: encoded.ack, bytes: encoded.bytes.length });
+    }
+  }
+  closeText();
+  return acks.length > 0 ? { data, acks } : { data };
+}
