@@ -83,9 +83,9 @@ export function recv(fd: number, buffer: Uint8Array, flags = 0): number {
   return n;
 }
 
-/** Sends bytes together with descriptors (SCM_RIGHTS). At least one byte must go along. */
+/** Sends bytes together with descriptors (SCM_RIGHTS). At least one byte must go along, but for a datagram. */
 export function sendFds(fd: number, data: Uint8Array, fds: number[]): number {
-  const iov = new BigUint64Array([BigInt(address(data)), BigInt(data.length)]);
+  const iov = new BigUint64Array([data.length === 0 ? 0n : BigInt(address(data)), BigInt(data.length)]);
   const control = new Uint8Array(16 + ((fds.length * 4 + 7) & ~7));
   const view = new DataView(control.buffer);
   view.setBigUint64(0, BigInt(16 + fds.length * 4), true);

@@ -13,8 +13,8 @@ interface LogDriverOptions {
   check?(options: Record<string, string>): unknown;
   /** Sends its lines elsewhere: what is on disk is a cache. */
   forwards?: true;
-  /** Names an unknown option in double quotes. */
-  quoted?: true;
+  /** What is said of an unknown option, where it is not what most say. */
+  unknown?(key: string): string;
 }
 
 const TAGGED = "tag|labels|labels-regex|env|env-regex";
@@ -22,7 +22,7 @@ const TAGGED = "tag|labels|labels-regex|env|env-regex";
 /** Every log driver there is. */
 const DRIVERS: Record<string, LogDriverOptions> = {
   "json-file": { known: new RegExp(`^(max-file|max-size|compress|${TAGGED})$`) },
-  local: { known: new RegExp(`^(max-file|max-size|compress|${TAGGED})$`) },
+  local: { known: /^(max-file|max-size|compress)$/, unknown: (key) => `unknown log opt '${key}' for log driver local` },
   none: { known: /^/ },
   syslog: {
     known: new RegExp(`^(syslog-(address|facility|format|tls-(ca-cert|cert|key|skip-verify))|${TAGGED})$`),
@@ -40,7 +40,7 @@ const DRIVERS: Record<string, LogDriverOptions> = {
     known: new RegExp(`^(gelf-(address|compression-(level|type)|tcp-(max-reconnect|reconnect-delay))|${TAGGED})$`),
     check: parseGelfOptions,
     forwards: true,
-    quoted: true,
+    unknown: (key) => `unknown log opt ${JSON.stringify(key)} for gelf log driver`,
   },
   journald: { known: new RegExp(`^(${TAGGED})$`), forwards: true },
 };
@@ -91,14 +91,12 @@ export function validateLogConfig(driver: string, options: Record<string, string
   if (known === undefined) {
     throw invalidParameter(`error looking up logging plugin ${driver}: plugin "${driver}" not found`);
   }
-  // What is missing comes before what is unknown.
-  if (known.quoted) known.check?.(options);
   for (const key of Object.keys(options)) {
     if (known.known.test(key) || /^(mode|max-buffer-size|cache-(disabled|max-size|max-file|compress))$/.test(key))
       continue;
-    throw invalidParameter(
-      `unknown log opt ${known.quoted ? JSON.stringify(key) : `'${key}'`} for ${driver} log driver`,
-    );
+    // An address that is missing or bad comes first there.
+    if (driver === "gelf") known.check?.(options);
+    throw invalidParameter(known.unknown?.(key) ?? `unknown log opt '${key}' for ${driver} log driver`);
   }
   known.check?.(options);
 }

@@ -1,18 +1,23 @@
 import type { LogTarget } from "@gantry/libcontainer";
-import { GantryError, invalidParameter, messageOf } from "@gantry/spec";
-import { forwardsLogs, type LogRotation, parseLogRotation } from "../config/log-config.ts";
+import { GantryError, messageOf } from "@gantry/spec";
+import { forwardsLogs, parseLogRotation } from "../config/log-config.ts";
 import type { Container } from "../containers/container.ts";
+import type { ContainerRecord } from "../containers/record.ts";
+import { extraAttributes, logInfo } from "./forward/info.ts";
+import { logTag } from "./forward/tag.ts";
+
+const ATTRIBUTES = ["tag", "labels", "labels-regex", "env", "env-regex"];
 
 /** Where and how the shim writes the log; null for the driver `none`. */
 export function logTarget(container: Container): LogTarget | null {
-  const { hostConfig, config } = container.record;
+  const { hostConfig } = container.record;
   const driver = hostConfig.LogConfig?.Type ?? "json-file";
   const options = hostConfig.LogConfig?.Config ?? {};
   if (driver === "none") return null;
   // Drivers differ from `json-file` by their defaults, not by their format here.
-  const rotation = rotationOf(driver, options);
+  const rotation = initialise(() => parseLogRotation(driver, options));
   // Those of a driver that sends its lines elsewhere are there, not here.
-  const attrs = forwardsLogs(driver) ? null : logAttributes(options, config.Labels ?? {}, config.Env ?? []);
+  const attrs = forwardsLogs(driver) ? null : logAttributes(container.record);
   return {
     path: container.logPath,
     maxSize: rotation.maxSize,
@@ -21,9 +26,9 @@ export function logTarget(container: Container): LogTarget | null {
   };
 }
 
-function rotationOf(driver: string, options: Record<string, string>): LogRotation {
+function initialise<T>(work: () => T): T {
   try {
-    return parseLogRotation(driver, options);
+    return work();
   } catch (error) {
     throw new GantryError(
       "system",
@@ -46,29 +51,15 @@ export function compressesLog(container: Container): boolean {
   }
 }
 
-function logAttributes(
-  options: Record<string, string>,
-  labels: Record<string, string>,
-  env: string[],
-): Record<string, string> | null {
-  const result: Record<string, string> = {};
-  for (const key of options["labels"]?.split(",") ?? []) if (labels[key] !== undefined) result[key] = labels[key];
-  const values = new Map(env.map((entry) => [entry.split("=", 1)[0] as string, entry.slice(entry.indexOf("=") + 1)]));
-  for (const key of options["env"]?.split(",") ?? []) {
-    const value = values.get(key);
-    if (value !== undefined) result[key] = value;
-  }
-  const matching = (pattern: string | undefined, entries: Iterable<[string, string]>) => {
-    if (pattern === undefined) return;
-    let regex: RegExp;
-    try {
-      regex = new RegExp(pattern);
-    } catch {
-      throw invalidParameter(`invalid regular expression: ${pattern}`);
-    }
-    for (const [key, value] of entries) if (regex.test(key)) result[key] = value;
-  };
-  matching(options["labels-regex"], Object.entries(labels));
-  matching(options["env-regex"], values);
-  return Object.keys(result).length === 0 ? null : result;
+/** What each line bears besides; null for nothing. */
+function logAttributes(record: ContainerRecord): Record<string, string> | null {
+  const options = record.hostConfig.LogConfig?.Config ?? {};
+  if (!ATTRIBUTES.some((name) => options[name] !== undefined)) return null;
+  const info = logInfo(record);
+  const attributes = initialise(() => {
+    const attributes = extraAttributes(info);
+    if (options["tag"]) attributes["tag"] = logTag(info);
+    return attributes;
+  });
+  return Object.keys(attributes).length === 0 ? null : attributes;
 }

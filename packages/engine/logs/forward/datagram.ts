@@ -12,9 +12,9 @@ const FULL_MS = 5;
 /** Opens a socket for datagrams to an address. Throws GantryError with what Go's net.Dial says. */
 export async function connectDatagram(address: DatagramAddress): Promise<Connection> {
   if (address.type === "unixgram") return connectUnix(address.path, (fd, data) => void send(fd, data, FLAGS));
-  const ip = await resolveHost("udp", address.host);
+  const [ip] = await resolveHost("udp", address.host);
   const shown = joinHostPort(ip, address.port);
-  const port = portNumber("udp", shown, address.port);
+  const port = portNumber("udp", address.port);
   const bytes = parseIp(ip);
   if (bytes === null) throw systemError(`dial udp: lookup ${ip}: no such host`);
   const fd = socket(isIP(ip) === 6 ? AF.INET6 : AF.INET, SOCK.DGRAM);

@@ -30,19 +30,23 @@ export function dialError(network: string, address: string, error: unknown): Gan
   return code === "ENOENT" ? invalidParameter(text, error) : systemError(text, error);
 }
 
-/** An IP address for a host's name, IPv4 first. Throws systemError in Go's words. */
-export async function resolveHost(network: string, host: string): Promise<string> {
-  if (host === "") return "127.0.0.1";
-  if (isIP(host.replace(/%.*$/, "")) !== 0) return host;
+/** The IP addresses of a host's name, IPv4 first. Throws systemError in Go's words. */
+export async function resolveHost(network: string, host: string): Promise<[string, ...string[]]> {
+  if (host === "") return ["127.0.0.1"];
+  if (isIP(host.replace(/%.*$/, "")) !== 0) return [host];
   try {
-    return (await lookup(host, { order: "ipv4first" })).address;
+    const found = await lookup(host, { all: true, order: "ipv4first" });
+    const addresses = [...new Set(found.map(({ address }) => address))];
+    const [first, ...others] = addresses;
+    if (first === undefined) throw new Error("no address");
+    return [first, ...others];
   } catch (error) {
     throw systemError(`dial ${network}: lookup ${host}: no such host`, error);
   }
 }
 
 /** The number of a port, which may be a service's name for Go but is a number here. Throws systemError. */
-export function portNumber(network: string, address: string, port: string): number {
+export function portNumber(network: string, port: string): number {
   if (/^\d{1,5}$/.test(port) && Number(port) <= 65535) return Number(port);
-  throw systemError(`dial ${network}: address ${address}: invalid port`);
+  throw systemError(`dial ${network}: address ${port}: invalid port`);
 }

@@ -1,4 +1,4 @@
-import { invalidParameter } from "@gantry/spec";
+import { messageOf, systemError } from "@gantry/spec";
 import type { ContainerRecord } from "../../containers/record.ts";
 
 /** What drivers tell of the container whose lines they send; the names are those of Docker's tag templates. */
@@ -31,7 +31,7 @@ export function logInfo(record: ContainerRecord): LogInfo {
 
 /**
  * Labels and variables that the options `labels`, `labels-regex`, `env` and `env-regex` ask for, under names made by
- * `rename`. Throws invalidParameter for what is no regular expression.
+ * `rename`. Throws systemError for what is no regular expression.
  */
 export function extraAttributes(info: LogInfo, rename: (key: string) => string = (key) => key): Record<string, string> {
   const { config } = info;
@@ -45,15 +45,20 @@ export function extraAttributes(info: LogInfo, rename: (key: string) => string =
     for (const key of names ? names.split(",") : [])
       if (Object.hasOwn(values, key)) result[rename(key)] = values[key] as string;
     if (!pattern) return;
-    let regex: RegExp;
-    try {
-      regex = new RegExp(pattern);
-    } catch {
-      throw invalidParameter(`invalid regular expression: ${pattern}`);
-    }
+    const regex = goRegex(pattern);
     for (const [key, value] of Object.entries(values)) if (regex.test(key)) result[rename(key)] = value;
   };
   take(info.labels, config["labels"], config["labels-regex"]);
   take(env, config["env"], config["env-regex"]);
   return result;
+}
+
+/** A regular expression as Go writes them, with its flags in front. */
+function goRegex(pattern: string): RegExp {
+  const flags = /^\(\?([ims]+)\)/.exec(pattern);
+  try {
+    return new RegExp(pattern.slice(flags?.[0].length ?? 0), flags?.[1] ?? "");
+  } catch (error) {
+    throw systemError(`error parsing regexp: ${messageOf(error)}`, error);
+  }
 }

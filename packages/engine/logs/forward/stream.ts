@@ -31,18 +31,28 @@ export interface StreamOptions {
 
 /** Connects over TCP, TLS or a unix socket. Throws GantryError with what Go's net.Dial says. */
 export async function connectStream(address: StreamAddress, options: StreamOptions): Promise<Connection> {
-  const stream = new Stream(options);
   if (address.type === "unix") {
+    const stream = new Stream(options);
     await stream.open("unix", address.path, { unix: address.path });
     return stream;
   }
   const secure = address.type === "tls" ? await tlsOptions(address.tls, address.host) : null;
-  const ip = await resolveHost("tcp", address.host);
-  const shown = joinHostPort(ip, address.port);
-  const target = { hostname: ip, port: portNumber("tcp", shown, address.port) };
-  await stream.open("tcp", shown, secure === null ? target : { ...target, tls: secure.options });
-  if (secure !== null) await stream.secured(secure.name, !secure.skipVerify);
-  return stream;
+  const addresses = await resolveHost("tcp", address.host);
+  const port = portNumber("tcp", address.port);
+  let failure: unknown = null;
+  for (const ip of addresses) {
+    const stream = new Stream(options);
+    const target = { hostname: ip, port, ...(secure === null ? {} : { tls: secure.options }) };
+    try {
+      await stream.open("tcp", joinHostPort(ip, address.port), target);
+    } catch (error) {
+      failure ??= error;
+      continue;
+    }
+    if (secure !== null) await stream.secured(secure.name, !secure.skipVerify);
+    return stream;
+  }
+  throw failure;
 }
 
 async function tlsOptions(files: TlsFiles, host: string) {
@@ -56,8 +66,8 @@ async function tlsOptions(files: TlsFiles, host: string) {
     }
   };
   const ca = files.ca && (await read(`could not read CA certificate ${JSON.stringify(files.ca)}`, files.ca));
-  const cert = files.cert && (await read("could not load X509 key pair", files.cert));
-  const key = files.key && (await read("could not load X509 key pair", files.key));
+  const cert = files.cert && (await read("Could not load X509 key pair", files.cert));
+  const key = files.key && (await read("Could not load X509 key pair", files.key));
   const name = host || "localhost";
   return {
     name,

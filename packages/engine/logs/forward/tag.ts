@@ -221,7 +221,10 @@ function execute(nodes: Node[], root: Value): string {
     else if (one.type === "group") value = evaluate(one.pipe, dot);
     else if (one.type === "name") return (FUNCTIONS[one.name] as (...args: Value[]) => Value)(...args);
     else value = dot;
-    const at = { column: "column" in one ? one.column : 0, chain: one.fields.join(".") };
+    const chain = one.fields.join(".");
+    // Go points at the last one.
+    const before = chain.length - (one.fields.at(-1)?.length ?? 0);
+    const at = { column: ("column" in one ? one.column : 0) + before, chain };
     one.fields.forEach((name, i) => {
       value = field(value, name, at, i === one.fields.length - 1 ? args : []);
     });
