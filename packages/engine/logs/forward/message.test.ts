@@ -53,6 +53,13 @@ test("parts of a line are tied together, across calls; a line of a later run is 
 test("attributes are passed over, and so is what is no line", () => {
   const text = '{"log":"x\\n","stream":"stdout","attrs":{"a":"}\\",\\"time"},"time":"2026-11-21T11:11:12Z"}\n';
   expect(parseMessages(text, {}).map((message) => message.line)).toEqual(["x"]);
-  for (const junk of ["", "\n", "{}\n", '{"log":"x\\n"}\n', line("\\x"), line("a", "stdout", "2026-99-21T11:11:12.451602Z")])
+  for (const junk of [
+    "",
+    "\n",
+    "{}\n",
+    '{"log":"x\\n"}\n',
+    line("\\x"),
+    line("a", "stdout", "2026-99-21T11:11:12.451602Z"),
+  ])
     expect(parseMessages(`${junk}${line("good\\n")}`, {}).map((message) => message.line)).toEqual(["good"]);
 });

@@ -3,8 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { createServer as createTlsServer } from "node:tls";
-import { packMapHead, packString } from "./msgpack.ts";
-import { MapReader } from "./msgpack.ts";
+import { MapReader, packMapHead, packString } from "./msgpack.ts";
 import { connectStream, type StreamOptions } from "./stream.ts";
 
 const root = mkdtempSync(`${tmpdir()}/gantry-stream-`);
@@ -134,13 +133,21 @@ test("acknowledgements are what counts as delivered; a wrong one breaks the conn
 });
 
 test("MapReader takes what comes in pieces, and refuses what is no map of texts", () => {
-  const text = Buffer.concat([Buffer.from([0x82]), packString("ack"), packString("x".repeat(300)), packString("y"), packString("")]);
+  const text = Buffer.concat([
+    Buffer.from([0x82]),
+    packString("ack"),
+    packString("x".repeat(300)),
+    packString("y"),
+    packString(""),
+  ]);
   const reader = new MapReader();
   const maps = [...text].flatMap((byte) => reader.push(Buffer.from([byte])));
   expect(maps.map((map) => ({ ...map }))).toEqual([{ ack: "x".repeat(300), y: "" }]);
   for (const bytes of [[0x93], [0x81, 0x01], [0x81, 0xa1, 0x61, 0xc0]])
     expect(() => new MapReader().push(Buffer.from(bytes))).toThrow();
-  expect(() => new MapReader().push(Buffer.concat([Buffer.from([0x81, 0xdb, 0x7f, 0xff, 0xff, 0xff]), Buffer.alloc(2 << 20)]))).toThrow("without end");
+  expect(() =>
+    new MapReader().push(Buffer.concat([Buffer.from([0x81, 0xdb, 0x7f, 0xff, 0xff, 0xff]), Buffer.alloc(2 << 20)])),
+  ).toThrow("without end");
 });
 
 const openssl = Bun.which("openssl");
@@ -148,9 +155,18 @@ test.skipIf(openssl === null)("TLS: its own authority, the name that is checked,
   const key = `${root}/key.pem`;
   const cert = `${root}/cert.pem`;
   Bun.spawnSync(
-    [openssl as string, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"].concat(
-      ["-keyout", key, "-out", cert, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-    ),
+    [
+      openssl as string,
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "2",
+    ].concat(["-keyout", key, "-out", cert, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]),
     { stderr: "ignore" },
   );
   let text = "";
@@ -165,10 +181,7 @@ test.skipIf(openssl === null)("TLS: its own authority, the name that is checked,
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const port = String((server.address() as { port: number }).port);
   const open = (host: string, more: { ca?: string; skipVerify?: boolean }) =>
-    connectStream(
-      { type: "tls", host, port, tls: { ca: "", cert: "", key: "", skipVerify: false, ...more } },
-      limits,
-    );
+    connectStream({ type: "tls", host, port, tls: { ca: "", cert: "", key: "", skipVerify: false, ...more } }, limits);
   const connection = await open("localhost", { ca: cert });
   await connection.write({ data: [Buffer.from("hello")] });
   await until(() => text === "hello" && connection.delivered() === 5);

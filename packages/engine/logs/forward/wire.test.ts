@@ -54,7 +54,8 @@ test("syslog: every form, framed for every way", () => {
   expect(encode({ "syslog-format": "rfc3164", tag: "{{.Name}}", "syslog-facility": "local0" })).toBe(
     `<134>${stamp} ${hostname()} hlp1[${pid}]: out\n`,
   );
-  const modern = (fraction: string) => `<30>1 ${date}${fraction}${zone} ${hostname()} 72dbe6a3d223 ${pid} 72dbe6a3d223 - out\n`;
+  const modern = (fraction: string) =>
+    `<30>1 ${date}${fraction}${zone} ${hostname()} 72dbe6a3d223 ${pid} 72dbe6a3d223 - out\n`;
   expect(encode({ "syslog-format": "rfc5424" })).toBe(modern(""));
   expect(encode({ "syslog-format": "rfc5424micro" })).toBe(modern(".097654"));
   const framed = modern("");
@@ -110,7 +111,9 @@ test("fluentd: messages of the forward protocol", () => {
     ack: string;
   };
   expect(acked.ack).toMatch(/^UXwBawAAAA[A-Za-z0-9+/]{12}==$/);
-  expect(acked.bytes.subarray(-32)).toEqual(Buffer.concat([Buffer.from([0x81]), pair("chunk", acked.ack)]).subarray(-32));
+  expect(acked.bytes.subarray(-32)).toEqual(
+    Buffer.concat([Buffer.from([0x81]), pair("chunk", acked.ack)]).subarray(-32),
+  );
 });
 
 const GELF_TAIL = `"_command":"sh -c echo err \\u003e\\u00262; printf \\"x\\"","_container_id":"${ID}","_container_name":"hlp1","_created":"2026-11-21T11:11:12.951654256Z","_image_id":"sha256:e35e465bbdd23e86","_image_name":"busybox","_tag":"72dbe6a3d223"}`;
@@ -127,9 +130,9 @@ test("gelf: fields, compression, chunks", () => {
     `${gelfHead('"\\u003c\\u2028\\u003e"', 3)}"_X":"\\u003cé\\u0026\\u003e","_a":"2","_b":"1",${GELF_TAIL}`,
   );
   expect(String(gunzipSync(one(udp)[0] as Buffer))).toBe(gelfHead('"out"', 6) + GELF_TAIL);
-  expect(String(inflateSync(one({ ...udp, "gelf-compression-type": "zlib", "gelf-compression-level": "-1" })[0] as Buffer))).toBe(
-    gelfHead('"out"', 6) + GELF_TAIL,
-  );
+  expect(
+    String(inflateSync(one({ ...udp, "gelf-compression-type": "zlib", "gelf-compression-level": "-1" })[0] as Buffer)),
+  ).toBe(gelfHead('"out"', 6) + GELF_TAIL);
   expect(gelfDriver(info({ "gelf-address": "tcp://127.0.0.1:9" })).encode(message("out"))).toBe(
     `${gelfHead('"out"', 6) + GELF_TAIL}\0`,
   );
@@ -165,7 +168,8 @@ test("journald: fields to a journal's socket, what is big in a sealed file", asy
   const first = receive();
   const epoch = /CONTAINER_LOG_EPOCH=([0-9a-f]{64})\n/.exec(first.text)?.[1];
   const fixed = `CONTAINER_ID=72dbe6a3d223\nCONTAINER_ID_FULL=${ID}\nCONTAINER_NAME=hlp1\nCONTAINER_TAG=t\nIMAGE_NAME=busybox\nSYSLOG_IDENTIFIER=t\nCONTAINER_LOG_EPOCH=${epoch}\nCOM_EXAMPLE_X_Y=z\n`;
-  const end = (ordinal: number) => `SYSLOG_TIMESTAMP=2026-11-21T11:11:13.097654321Z\nCONTAINER_LOG_ORDINAL=${ordinal}\n`;
+  const end = (ordinal: number) =>
+    `SYSLOG_TIMESTAMP=2026-11-21T11:11:13.097654321Z\nCONTAINER_LOG_ORDINAL=${ordinal}\n`;
   expect(first).toEqual({ text: `PRIORITY=6\nMESSAGE=out\n${fixed}${end(1)}`, file: false });
   await send(message("a\nb", { stderr: true, partial: part }));
   expect(receive().text).toBe(
@@ -178,5 +182,7 @@ test("journald: fields to a journal's socket, what is big in a sealed file", asy
   // Nobody reads there any more.
   await expect(send(message("lost"))).rejects.toThrow();
   expect(connection.failed()).not.toBeNull();
-  await expect(journaldDriver(info(), `${root}/none`).connect()).rejects.toThrow("journald is not enabled on this host");
+  await expect(journaldDriver(info(), `${root}/none`).connect()).rejects.toThrow(
+    "journald is not enabled on this host",
+  );
 });

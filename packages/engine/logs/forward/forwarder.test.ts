@@ -1,0 +1,293 @@
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { fluentdDriver } from "./fluentd.ts";
+import { Forwarder, type LogSource } from "./forwarder.ts";
+import type { LogInfo } from "./info.ts";
+import { packMapHead, packString } from "./msgpack.ts";
+import { syslogDriver } from "./syslog.ts";
+
+setDefaultTimeout(20_000);
+
+const root = mkdtempSync(`${tmpdir()}/gantry-forward-`);
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** A syslog server on a port of its own that can go and come back. */
+class Target {
+  text = "";
+  sockets = new Set<Socket>();
+  port = 0;
+  paused = false;
+  private server: Server | null = null;
+  async start(): Promise<this> {
+    this.server = createServer((socket) => {
+      this.sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => this.sockets.delete(socket));
+      socket.on("data", (chunk) => {
+        this.text += chunk;
+      });
+      if (this.paused) socket.pause();
+    });
+    await new Promise<void>((resolve) => this.server?.listen(this.port, "127.0.0.1", resolve));
+    this.port = (this.server.address() as { port: number }).port;
+    return this;
+  }
+  stop(reset = false): void {
+    this.server?.close();
+    for (const socket of this.sockets) reset ? socket.resetAndDestroy() : socket.destroy();
+  }
+  get numbers(): number[] {
+    return this.text.split("\n").flatMap((line) => {
+      const match = /^<\d+>.*\]: (\d+)$/.exec(line);
+      return match === null ? [] : [Number(match[1])];
+    });
+  }
+}
+
+const info = (config: Record<string, string>): LogInfo => ({
+  config,
+  containerId: "ab".repeat(32),
+  containerName: "/x",
+  command: "true",
+  imageId: "",
+  imageName: "busybox",
+  created: "",
+  labels: {},
+  env: [],
+});
+
+let count = 0;
+/** A log, and how to write to it as the shim does. */
+function log() {
+  const dir = `${root}/${++count}`;
+  mkdirSync(dir);
+  const path = `${dir}/c-json.log`;
+  const said: string[] = [];
+  const state = { ended: false };
+  const source: LogSource = {
+    path,
+    positionPath: `${dir}/forward/position.json`,
+    ended: () => state.ended,
+    log: (_, message) => said.push(message),
+  };
+  const line = (n: number) => `{"log":"${n}\\n","stream":"stdout","time":"${new Date(1.7e12 + n).toISOString()}"}\n`;
+  const write = (from: number, to: number) =>
+    appendFileSync(path, Array.from({ length: to - from + 1 }, (_, i) => line(from + i)).join(""));
+  const rotate = () => {
+    try {
+      renameSync(`${path}.1`, `${path}.2`);
+    } catch {
+      // None yet.
+    }
+    renameSync(path, `${path}.1`);
+    writeFileSync(path, "");
+  };
+  return { path, source, state, said, write, rotate, dir };
+}
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const until = async (what: () => boolean, ms = 8000) => {
+  for (const end = Date.now() + ms; !what(); await Bun.sleep(10)) if (Date.now() > end) throw new Error("not in time");
+};
+const syslog = (target: Target) => syslogDriver(info({ "syslog-address": `tcp://127.0.0.1:${target.port}` }));
+const distinct = (numbers: number[]) => [...new Set(numbers)].sort((a, b) => a - b);
+
+test("sends what is there and what comes, ends when its container has; goes on from there later", async () => {
+  const target = await new Target().start();
+  const { source, state, write, dir } = log();
+  write(1, 2000);
+  const forwarder = new Forwarder(source, syslog(target));
+  await forwarder.open(syslog(target));
+  let done = false;
+  forwarder.run(() => {
+    done = true;
+  });
+  await until(() => target.numbers.length === 2000);
+  write(2001, 2010);
+  await until(() => target.numbers.length === 2010);
+  write(2011, 2020);
+  state.ended = true;
+  forwarder.wake();
+  await until(() => done);
+  await until(() => target.numbers.length === 2020);
+  expect(target.numbers).toEqual(range(1, 2020));
+  expect(JSON.parse(readFileSync(`${dir}/forward/position.json`, "utf8"))).toMatchObject({ losses: 0, lostBytes: 0 });
+  write(2021, 2025);
+  const again = new Forwarder(source, syslog(target));
+  again.run(() => {});
+  await until(() => target.numbers.length === 2025);
+  expect(target.numbers).toEqual(range(1, 2025));
+  expect(await again.finish(2000)).toBe(true);
+  target.stop();
+});
+
+test("run anew while it ends, it goes on", async () => {
+  const target = await new Target().start();
+  const { source, state, write } = log();
+  const forwarder = new Forwarder(source, syslog(target));
+  for (let i = 0; i < 20; i++) {
+    state.ended = false;
+    await forwarder.open(syslog(target));
+    forwarder.run(() => {});
+    write(i * 10 + 1, i * 10 + 10);
+    if (i % 3 === 0) await Bun.sleep(5);
+    state.ended = true;
+    forwarder.wake();
+    if (i % 2 === 0) await Bun.sleep(1);
+  }
+  await until(() => !forwarder.active);
+  await until(() => target.numbers.length >= 200);
+  expect(target.numbers).toEqual(range(1, 200));
+  target.stop();
+});
+
+test("a target that goes away and comes back, cleanly or not, misses nothing", async () => {
+  const target = await new Target().start();
+  const { source, state, write, said, rotate } = log();
+  const forwarder = new Forwarder(source, syslog(target));
+  forwarder.run(() => {});
+  let next = 1;
+  for (const reset of [false, true, true, false]) {
+    write(next, next + 999);
+    next += 1000;
+    if (reset) {
+      // Taken by its kernel, read by nobody.
+      await until(() => target.sockets.size === 1);
+      for (const socket of target.sockets) socket.pause();
+      target.paused = true;
+      write(next, next + 499);
+      next += 500;
+      await Bun.sleep(300);
+    }
+    target.stop(reset);
+    write(next, next + 99);
+    next += 100;
+    await Bun.sleep(400);
+    rotate();
+    write(next, next + 99);
+    next += 100;
+    target.paused = false;
+    await target.start();
+    await until(() => distinct(target.numbers).length === next - 1);
+  }
+  expect(distinct(target.numbers)).toEqual(range(1, next - 1));
+  expect(said.filter((line) => line.includes("connection refused; lines wait on disk")).length).toBeGreaterThan(2);
+  expect(said.filter((line) => line.includes("its target is back")).length).toBeGreaterThan(2);
+  expect(said.some((line) => line.includes("rotation"))).toBe(false);
+  state.ended = true;
+  expect(await forwarder.finish(2000)).toBe(true);
+  target.stop();
+});
+
+test("its end in the middle costs nothing: another goes on from the place that was kept", async () => {
+  const target = await new Target().start();
+  const { source, state, write } = log();
+  let next = 1;
+  for (let i = 0; i < 5; i++) {
+    const forwarder = new Forwarder(source, syslog(target));
+    forwarder.run(() => {});
+    write(next, next + 4999);
+    next += 5000;
+    await Bun.sleep(i * 10);
+    await forwarder.stop();
+  }
+  state.ended = true;
+  const last = new Forwarder(source, syslog(target));
+  last.run(() => {});
+  expect(await last.finish(5000)).toBe(true);
+  await until(() => distinct(target.numbers).length === next - 1);
+  expect(distinct(target.numbers)).toEqual(range(1, next - 1));
+  target.stop();
+});
+
+test("what rotation takes from under a target that is away is counted and told", async () => {
+  const target = await new Target().start();
+  target.stop();
+  const { source, state, write, rotate, said, dir } = log();
+  const forwarder = new Forwarder(source, syslog(target));
+  write(1, 10);
+  forwarder.run(() => {});
+  for (let i = 1; i <= 6; i++) {
+    await Bun.sleep(300);
+    rotate();
+    write(i * 10 + 1, i * 10 + 10);
+  }
+  await Bun.sleep(300);
+  await target.start();
+  await until(() => target.numbers.includes(70));
+  expect(target.numbers).toEqual([...range(1, 10), ...range(41, 70)]);
+  const told = said.filter((line) => line.includes("rotation took at least"));
+  expect(told.length).toBeGreaterThan(0);
+  state.ended = true;
+  await forwarder.finish(2000);
+  const bytes = 30 * '{"log":"11\\n","stream":"stdout","time":"2023-11-14T22:13:20.011Z"}\n'.length;
+  expect(JSON.parse(readFileSync(`${dir}/forward/position.json`, "utf8")).lostBytes).toBe(bytes);
+  target.stop();
+});
+
+test("a target that does not read holds nothing up, and memory stays", async () => {
+  const target = new Target();
+  target.paused = true;
+  await target.start();
+  const { source, state, path } = log();
+  const filler = "y".repeat(200);
+  const block = Array.from(
+    { length: 5000 },
+    (_, i) => `{"log":"${filler}${i}\\n","stream":"stdout","time":"${new Date(1.7e12 + i).toISOString()}"}\n`,
+  ).join("");
+  for (let i = 0; i < 60; i++) appendFileSync(path, block);
+  const forwarder = new Forwarder(source, syslog(target));
+  Bun.gc(true);
+  const before = process.memoryUsage().rss;
+  forwarder.run(() => {});
+  await Bun.sleep(700);
+  expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
+  const started = Date.now();
+  await forwarder.stop();
+  expect(Date.now() - started).toBeLessThan(1500);
+  state.ended = true;
+  target.stop();
+});
+
+test("fluentd with acknowledgements: none counts as sent before", async () => {
+  const chunks: string[] = [];
+  let answer = true;
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    let rest = Buffer.alloc(0);
+    socket.on("data", (data) => {
+      rest = Buffer.concat([rest, data]);
+      for (let at = rest.indexOf("chunk"); at >= 0 && rest.length >= at + 30; at = rest.indexOf("chunk")) {
+        const id = rest.toString("latin1", at + 6, at + 6 + 24);
+        chunks.push(/log.(\d+)/.exec(rest.toString("latin1", 0, at))?.[1] ?? "");
+        rest = rest.subarray(at + 5 + 1 + 24);
+        if (answer) socket.write(Buffer.concat([packMapHead(1), packString("ack"), packString(id)]));
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const driver = fluentdDriver(info({ "fluentd-address": `127.0.0.1:${port}`, "fluentd-request-ack": "true" }));
+  const { source, state, write, dir } = log();
+  const place = () => JSON.parse(readFileSync(`${dir}/forward/position.json`, "utf8")).time as string;
+  write(1, 5);
+  const first = new Forwarder(source, driver);
+  first.run(() => {});
+  await until(() => chunks.length === 5);
+  await Bun.sleep(800);
+  expect(place()).toBe(new Date(1.7e12 + 5).toISOString());
+  answer = false;
+  write(6, 10);
+  await until(() => chunks.length === 10);
+  await first.stop();
+  expect(place()).toBe(new Date(1.7e12 + 5).toISOString());
+  answer = true;
+  state.ended = true;
+  const second = new Forwarder(source, driver);
+  second.run(() => {});
+  expect(await second.finish(3000)).toBe(true);
+  expect(chunks).toEqual(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "6", "7", "8", "9", "10"]);
+  expect(place()).toBe(new Date(1.7e12 + 10).toISOString());
+  server.close();
+});
