@@ -19,8 +19,8 @@ export const MASKED_PATHS = [
 /** What they see and cannot write. */
 export const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/** The kernel's file systems that every container has, /dev/shm apart; `sys`: whether it may write /sys and its cgroups. */
-export function defaultMounts(sys: "rw" | "ro"): OciMount[] {
+/** The kernel's file systems that every container has, /dev/shm apart; whether it may write /sys, and its cgroups. */
+export function defaultMounts(sys: "rw" | "ro", cgroups: "rw" | "ro" = sys): OciMount[] {
   return [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
     {
@@ -36,7 +36,12 @@ export function defaultMounts(sys: "rw" | "ro"): OciMount[] {
       options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
     },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", sys] },
-    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [sys, "nosuid", "noexec", "nodev"] },
+    {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: [cgroups, "nosuid", "noexec", "nodev"],
+    },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
   ];
 }

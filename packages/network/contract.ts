@@ -29,6 +29,8 @@ export interface NetworkController {
   plumb(containerId: string, pid: number): Promise<void>;
   release(containerId: string): Promise<void>;
 
+  /** Throws, in Docker's words, where no container can have such an endpoint. A network that is not there (yet) is left to `prepare`. */
+  checkEndpoint(network: string, settings: EndpointSettings): void;
   /** Joins a running or a stopped container to one more network. */
   connect(containerId: string, network: string, settings: EndpointSettings): Promise<void>;
   disconnect(containerId: string, network: string, force: boolean): Promise<void>;

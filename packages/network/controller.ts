@@ -120,6 +120,11 @@ export class Controller implements NetworkController {
     return this.inTurn(containerId, () => this.parts.sandboxes.release(containerId));
   }
 
+  checkEndpoint(network: string, settings: EndpointSettings): void {
+    const record = this.parts.networks.find(network);
+    if (record !== undefined) this.parts.sandboxes.checkEndpoint(record, settings);
+  }
+
   async connect(containerId: string, network: string, settings: EndpointSettings): Promise<void> {
     const record = this.parts.networks.resolve(network);
     const sandbox = this.parts.sandboxes.byContainer.get(containerId);

@@ -15,22 +15,23 @@ export class Endpoints {
   check(network: NetworkRecord, settings: EndpointSettings): void {
     const problems: string[] = [];
     const wanted = settings.IPAMConfig;
-    const addresses = [wanted?.IPv4Address, wanted?.IPv6Address].filter((text) => text);
+    const addresses = [wanted?.IPv4Address, wanted?.IPv6Address].filter((text): text is string => Boolean(text));
     if (network.predefined) {
       if (addresses.length > 0) problems.push("user specified IP address is supported on user defined networks only");
       if ((settings.Aliases ?? []).length > 0) {
-        problems.push("network-scoped aliases are only supported for user-defined networks");
+        problems.push("network-scoped alias is supported only for containers in user defined networks");
       }
-    } else if (addresses.length > 0 && !network.userSubnet) {
-      problems.push(
-        "user specified IP address is supported only when connecting to networks with user configured subnets",
-      );
     }
+    const subnets = network.ipam.config.flatMap((pool) => parseCidr(pool.Subnet ?? "") ?? []);
     for (const text of addresses) {
-      const address = parseAddress(text!);
-      const subnets = network.ipam.config.map((pool) => parseCidr(pool.Subnet ?? ""));
-      const inside = address !== null && subnets.some((subnet) => subnet !== null && contains(subnet, address));
-      if (network.userSubnet && address !== null && !inside) {
+      const address = parseAddress(text);
+      const family = text === wanted?.IPv6Address ? 6 : 4;
+      const own = subnets.filter((subnet) => subnet.family === family);
+      if (own.length === 0 || !(network.userSubnet || network.predefined)) {
+        problems.push(
+          "user specified IP address is supported only when connecting to networks with user configured subnets",
+        );
+      } else if (address === null || !own.some((subnet) => contains(subnet, address))) {
         problems.push(`no configured subnet or ip-range contain the IP address ${text}`);
       }
     }
@@ -44,7 +45,7 @@ export class Endpoints {
       if (parseAddress(text) === null) problems.push(`invalid link-local IP address: ${text}`);
     }
     if (settings.MacAddress && parseMac(settings.MacAddress) === null) {
-      problems.push(`invalid MAC address: ${settings.MacAddress}`);
+      throw invalidParameter(`invalid config for network ${network.name}: invalid MAC address ${settings.MacAddress}`);
     }
     if (problems.length > 0) {
       const list = problems.length === 1 ? problems[0] : problems.map((problem) => `* ${problem}`).join("\n");

@@ -316,7 +316,7 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
       "no configured subnet or ip-range contain the IP address 10.99.0.9",
     );
     await refused(endpoint("mine", { IPAMConfig: { IPv4Address: "10.206.0.1" } }), "Address already in use");
-    await refused(endpoint("mine", { MacAddress: "zz" }), "invalid MAC address: zz");
+    await refused(endpoint("mine", { MacAddress: "zz" }), "invalid MAC address zz");
     await refused(
       net.prepare(request("x", { networkMode: "nope" })),
       "failed to set up container networking: network nope not found",

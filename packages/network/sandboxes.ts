@@ -120,6 +120,11 @@ export class Sandboxes {
     if (failure !== undefined) throw failure;
   }
 
+  /** Throws where no container can have such an endpoint. */
+  checkEndpoint(network: NetworkRecord, settings: EndpointSettings): void {
+    this.parts.endpoints.check(network, settings);
+  }
+
   /** Joins a container to one more network; where it does not run, only says whether it could. */
   async connect(containerId: string, network: NetworkRecord, settings: EndpointSettings): Promise<void> {
     const sandbox = this.byContainer.get(containerId);

@@ -18,7 +18,7 @@ import {
 import { ContainerCreateRequest, conflict, GantryError, invalidParameter } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
-import { summaryFor } from "./containers-versions.ts";
+import { modernise, summaryFor } from "./containers-versions.ts";
 
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
@@ -27,6 +27,25 @@ const number = Type.Optional(Type.Integer());
 /** The error with words in front. */
 function prefixed(words: string, error: unknown): unknown {
   return error instanceof GantryError ? new GantryError(error.kind, words + error.message, { cause: error }) : error;
+}
+
+/** Says which container could not be stopped, unless nothing was wrong. */
+async function within(words: string, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    throw error instanceof GantryError && error.kind === "notModified" ? error : prefixed(words, error);
+  }
+}
+
+/** A terminal's height or width, which a request must give. */
+export function terminalSide(what: "height" | "width", given = ""): number {
+  const side = Number(given);
+  if (!/^\d{1,10}$/.test(given) || side > 0xffffffff) {
+    const why = /^\d+$/.test(given) ? "value out of range" : "invalid syntax";
+    throw invalidParameter(`invalid resize ${what} ${JSON.stringify(given)}: ${why}`);
+  }
+  return side;
 }
 
 /** The life of containers: create, start, stop, wait, remove; list and inspect. */
@@ -43,8 +62,12 @@ export function containerRoutes(engine: Engine): Route[] {
       },
       async (context) => {
         const { name, platform } = context.query;
+        if (Object.keys(context.body).every((key) => key === "HostConfig" || key === "NetworkingConfig")) {
+          throw invalidParameter("config cannot be empty in order to create a container");
+        }
+        const deprecated = modernise(context.body, context.api);
         const { Id, Warnings } = await createContainer(engine, name ?? "", context.body, platform ?? "");
-        context.json({ Id, Warnings }, 201);
+        context.json({ Id, Warnings: [...deprecated, ...Warnings] }, 201);
       },
     ),
     route(
@@ -68,6 +91,12 @@ export function containerRoutes(engine: Engine): Route[] {
       );
     }),
     route("POST", "/containers/{name:.*}/start", { query: Type.Object({ detachKeys: text }) }, async (context) => {
+      // "null" and its like have always passed.
+      if ((context.exchange.head.contentLength ?? 0) > 7) {
+        throw invalidParameter(
+          "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        );
+      }
       await startContainer(engine, get(context));
       context.empty();
     }),
@@ -76,7 +105,9 @@ export function containerRoutes(engine: Engine): Route[] {
       "/containers/{name:.*}/stop",
       { query: Type.Object({ t: number, signal: text }) },
       async (context) => {
-        await stopContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
+        const { t: timeout, signal } = context.query;
+        const stopping = stopContainer(engine, get(context), { timeout, signal });
+        await within(`cannot stop container: ${context.params["name"]}: `, stopping);
         context.empty();
       },
     ),
@@ -85,7 +116,9 @@ export function containerRoutes(engine: Engine): Route[] {
       "/containers/{name:.*}/restart",
       { query: Type.Object({ t: number, signal: text }) },
       async (context) => {
-        await restartContainer(engine, get(context), { timeout: context.query.t, signal: context.query.signal });
+        const { t: timeout, signal } = context.query;
+        const restarting = restartContainer(engine, get(context), { timeout, signal });
+        await within(`Cannot restart container ${context.params["name"]}: `, restarting);
         context.empty();
       },
     ),
@@ -156,9 +189,9 @@ export function containerRoutes(engine: Engine): Route[] {
       container.emit("rename", { oldName: `/${old}` });
       context.empty();
     }),
-    route("POST", "/containers/{name:.*}/resize", { query: Type.Object({ h: number, w: number }) }, async (context) => {
+    route("POST", "/containers/{name:.*}/resize", { query: Type.Object({ h: text, w: text }) }, async (context) => {
+      const [h, w] = [terminalSide("height", context.query.h), terminalSide("width", context.query.w)];
       const container = get(context);
-      const { h = 0, w = 0 } = context.query;
       if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);
       await container.task.resize(h, w);
       container.emit("resize", { height: String(h), width: String(w) });

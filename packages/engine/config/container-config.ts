@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import {
   type ContainerConfig,
   type ContainerConfigRequest,
@@ -28,15 +29,19 @@ export function validateContainerConfig(config: ContainerConfig): void {
   ]) {
     if (text.includes("\0")) throw invalidParameter("invalid argument: it contains a NUL byte");
   }
-  if (config.Hostname && !/^[A-Za-z0-9_.-]{1,63}$/.test(config.Hostname)) {
+  // Both are written into /etc/hosts: a line each.
+  if (config.Hostname && !isHostname(config.Hostname)) {
     throw invalidParameter(`invalid hostname format: ${config.Hostname}`);
   }
-  if (config.Domainname && !/^[A-Za-z0-9_.-]{1,64}$/.test(config.Domainname)) {
+  if (config.Domainname && !isHostname(config.Domainname)) {
     throw invalidParameter(`invalid domainname format: ${config.Domainname}`);
   }
   for (const port of Object.keys(config.ExposedPorts ?? {})) parsePortSpec(port);
   if (config.Healthcheck) validateHealthcheck(config.Healthcheck);
 }
+
+/** What sethostname(2) takes, on one line. */
+const isHostname = (text: string) => Buffer.byteLength(text) <= 64 && !/[\x00-\x1f\x7f]/.test(text);
 
 /** Refuses durations below a millisecond and negative retries. */
 export function validateHealthcheck(check: HealthcheckConfig): void {
@@ -71,6 +76,7 @@ export function mergeImageConfig(config: ContainerConfig, image: ImageRunConfig 
   // `--entrypoint ""` clears the image's.
   if (config.Entrypoint?.length === 1 && config.Entrypoint[0] === "") config.Entrypoint = null;
   if (!config.WorkingDir) config.WorkingDir = image.WorkingDir ?? "";
+  if (config.WorkingDir) config.WorkingDir = posix.normalize(config.WorkingDir).replace(/(.)\/+$/, "$1");
   config.Volumes = { ...(image.Volumes as Record<string, Record<string, never>>), ...config.Volumes };
   if (!config.StopSignal && image.StopSignal) config.StopSignal = image.StopSignal;
   if ((config.StopTimeout ?? null) === null && image.StopTimeout !== undefined) config.StopTimeout = image.StopTimeout;

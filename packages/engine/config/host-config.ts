@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import { MASKED_PATHS, READONLY_PATHS } from "@gantry/libcontainer";
 import { type ContainerConfig, type HostConfig, invalidParameter, type RestartPolicy } from "@gantry/spec";
 import { normaliseCapability } from "./capabilities.ts";
@@ -19,6 +20,10 @@ export function defaultHostConfig(host: HostConfig, engine: EngineConfig, cgroup
   host.CgroupnsMode ||= engine.defaultCgroupnsMode || (cgroupV2 && host.Privileged !== true ? "private" : "host");
   host.ShmSize ||= engine.defaultShmSize;
   host.Runtime ||= engine.defaultRuntime;
+  if (host.Privileged === true || host.PidMode === "host" || host.IpcMode === "host") {
+    const options = host.SecurityOpt ?? [];
+    if (!options.some((option) => option.startsWith("label"))) host.SecurityOpt = [...options, "label=disable"];
+  }
   host.RestartPolicy = {
     Name: host.RestartPolicy?.Name || "no",
     MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0,
@@ -65,12 +70,14 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
   for (const field of ["CapAdd", "CapDrop"] as const) {
     for (const name of host[field] ?? []) {
       if (normaliseCapability(name) === null) {
-        throw invalidParameter(`invalid ${field}: unknown capability: "${name.toUpperCase()}"`);
+        throw invalidParameter(
+          `invalid ${field}: unknown capability: "CAP_${name.toUpperCase().replace(/^CAP_/, "")}"`,
+        );
       }
     }
   }
   if (host.Isolation && host.Isolation !== "default") {
-    throw invalidParameter(`invalid isolation '${host.Isolation}' on linux`);
+    throw invalidParameter(`invalid isolation (${host.Isolation}): linux only supports 'default'`);
   }
   for (const key of Object.keys(host.Annotations ?? {})) {
     if (key === "")
@@ -110,15 +117,16 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
     if (!destination.startsWith("/")) {
       throw invalidParameter(`invalid mount path: '${destination}' mount path must be absolute`);
     }
+    if (posix.normalize(destination).replace(/\/+$/, "") === "") {
+      throw invalidParameter("invalid specification: destination can't be '/'");
+    }
   }
-  if ((host.DeviceRequests?.length ?? 0) > 0) {
-    const request = host.DeviceRequests?.[0];
+  for (const name of Object.keys(host.StorageOpt ?? {})) {
+    // A quota is all that overlay2 knows, and no container's directory has one.
     throw invalidParameter(
-      `could not select device driver "${request?.Driver ?? ""}" with capabilities: ${JSON.stringify(
-        request?.Capabilities ?? [],
-      )
-        .replaceAll(",", " ")
-        .replaceAll('"', "")}`,
+      name.toLowerCase() === "size"
+        ? "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+        : `Unknown option ${name}`,
     );
   }
   return warnings;

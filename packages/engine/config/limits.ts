@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type HostConfig, invalidParameter } from "@gantry/spec";
 
@@ -44,8 +44,8 @@ export function validateResources(host: HostConfig, warnings: string[], updating
   if ((host.CpuShares ?? 0) < 0)
     throw invalidParameter(`invalid CPU shares (${host.CpuShares}): value must be a positive integer`);
   for (const [field, what, all] of [
-    ["CpusetCpus", "CPUs", cpus],
-    ["CpusetMems", "memory nodes", 1024],
+    ["CpusetCpus", "CPUs", `0-${cpus - 1}`],
+    ["CpusetMems", "memory nodes", memoryNodes()],
   ] as const) {
     const text = host[field] ?? "";
     if (text === "") continue;
@@ -54,8 +54,9 @@ export function validateResources(host: HostConfig, warnings: string[], updating
       throw invalidParameter(
         `Invalid value ${text} for ${field === "CpusetCpus" ? "cpuset cpus" : "cpuset mems"}: invalid format: ${text}`,
       );
-    if (asked.some((cpu) => cpu >= all)) {
-      throw invalidParameter(`Requested ${what} are not available - requested ${text}, available: 0-${cpus - 1}`);
+    const there = new Set(parseCpuset(all) ?? []);
+    if (asked.some((one) => !there.has(one))) {
+      throw invalidParameter(`Requested ${what} are not available - requested ${text}, available: ${all}`);
     }
   }
   const weight = host.BlkioWeight ?? 0;
@@ -64,6 +65,17 @@ export function validateResources(host: HostConfig, warnings: string[], updating
     host.BlkioWeight = 0;
   } else if (weight !== 0 && (weight < 10 || weight > 1000))
     throw invalidParameter("Range of blkio weight is from 10 to 1000");
+  if ((host.BlkioWeightDevice?.length ?? 0) > 0 && !exists("blkio/blkio.weight_device", "cgroup.controllers")) {
+    warnings.push(
+      "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.",
+    );
+    host.BlkioWeightDevice = [];
+  }
+  for (const { Path, Weight } of host.BlkioWeightDevice ?? []) {
+    if (Weight && (Weight < 10 || Weight > 1000)) {
+      throw invalidParameter(`invalid weight for device: ${Path}:${Weight}`);
+    }
+  }
   if ((host.KernelMemory ?? 0) > 0) throw invalidParameter("kernel memory limit is not supported");
   if (host.OomKillDisable === true && memory === 0) {
     warnings.push(
@@ -72,12 +84,17 @@ export function validateResources(host: HostConfig, warnings: string[], updating
   }
 }
 
-function blkioWeightSupported(): boolean {
-  return [
-    "/sys/fs/cgroup/blkio/blkio.weight",
-    "/sys/fs/cgroup/blkio/blkio.bfq.weight",
-    "/sys/fs/cgroup/cgroup.controllers",
-  ].some((path) => existsSync(path));
+const blkioWeightSupported = () => exists("blkio/blkio.weight", "blkio/blkio.bfq.weight", "cgroup.controllers");
+
+const exists = (...files: string[]) => files.some((file) => existsSync(`/sys/fs/cgroup/${file}`));
+
+/** The NUMA nodes that have memory, as the kernel lists them. */
+function memoryNodes(): string {
+  try {
+    return readFileSync("/sys/devices/system/node/has_memory", "utf8").trim() || "0";
+  } catch {
+    return "0";
+  }
 }
 
 /** "0-2,4" as numbers; null where malformed. */

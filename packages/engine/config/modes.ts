@@ -50,6 +50,9 @@ export function validateSecurityOption(option: string): void {
   if (at < 0) throw invalidParameter(`invalid --security-opt 1: "${option}"`);
   const key = option.slice(0, at);
   const value = option.slice(at + 1);
+  if ((key === "systempaths" && value !== "unconfined") || (key === "writable-cgroups" && parseBool(value) === null)) {
+    throw invalidParameter(`invalid --security-opt 2: "${option}"`);
+  }
   if (["label", "apparmor", "seccomp", "systempaths", "writable-cgroups"].includes(key)) {
     if (key === "seccomp" && value !== "unconfined" && value !== "builtin") {
       try {
@@ -61,13 +64,29 @@ export function validateSecurityOption(option: string): void {
     return;
   }
   if (key === "no-new-privileges") {
-    if (!/^(true|false|1|0|t|f)$/i.test(value)) throw invalidParameter(`invalid --security-opt 2: "${option}"`);
+    if (parseBool(value) === null) throw invalidParameter(`invalid --security-opt 2: "${option}"`);
     return;
   }
   throw invalidParameter(`invalid --security-opt 2: "${option}"`);
 }
 
+/** The words that Go takes for a boolean; null for others. */
+export function parseBool(text: string): boolean | null {
+  if (/^(1|t|T|true|TRUE|True)$/.test(text)) return true;
+  return /^(0|f|F|false|FALSE|False)$/.test(text) ? false : null;
+}
+
 const IPC_SYSCTLS = /^(kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\..*)$/;
+
+/** The option of an endpoint that holds the sysctls of its interface. */
+export const ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls";
+
+/** "net.ipv4.conf.eth0.forwarding" as the interface and the name with IFNAME in its place; null for others. */
+export function interfaceSysctl(name: string): { device: string; general: string } | null {
+  const [net, family, kind, device, ...rest] = name.split(".");
+  if (net !== "net" || !device?.startsWith("eth") || rest.length === 0) return null;
+  return { device, general: [net, family, kind, "IFNAME", ...rest].join(".") };
+}
 
 /** Only what belongs to the container's own namespaces may be set. */
 export function validateSysctl(name: string, host: HostConfig): void {
@@ -77,6 +96,12 @@ export function validateSysctl(name: string, host: HostConfig): void {
     return;
   }
   if (name.startsWith("net.")) {
+    // These belong to the endpoint: when the others are set, there is no interface yet.
+    if (interfaceSysctl(name) !== null) {
+      throw invalidParameter(
+        `interface specific sysctl setting ${JSON.stringify(name)} must be supplied using driver option '${ENDPOINT_SYSCTLS}'`,
+      );
+    }
     if (host.NetworkMode === "host") {
       throw invalidParameter(`sysctl '${name}' is not allowed in the host network namespace`);
     }

@@ -26,7 +26,7 @@ test("-v refused", () => {
     ["/a:/", "destination can't be '/'"],
     ["/a:/b:zz", "invalid mode: zz"],
     ["/a:/b:ro,rw", "invalid mode: ro,rw"],
-    ["/a:/b:nocopy", "invalid mode: nocopy"],
+    ["/a:/b:nocopy", "field VolumeOptions must not be specified"],
     ["x!:/b", "includes invalid characters for a local volume name"],
   ];
   for (const [text, words] of cases) {

@@ -42,7 +42,7 @@ export function parseBind(text: string): MountRequest {
     invalidParameter(`invalid volume specification: '${text}': invalid mount config for type "${type}": ${message}`),
   );
   if (type === "volume" && source !== "" && !VOLUME_NAME.test(source)) throw invalidVolumeName(source);
-  const parsed = parseMode(mode ?? "", type);
+  const parsed = parseMode(text, mode ?? "", type);
   return {
     type,
     source: type === "bind" ? posix.normalize(source) : source,
@@ -75,7 +75,15 @@ function isMode(text: string): boolean {
 
 const MODE_WORDS = new Set(["rw", "ro", "z", "Z", "nocopy", "consistent", "cached", "delegated", "default"]);
 
-function parseMode(mode: string, type: "bind" | "volume"): { readOnly: boolean; noCopy: boolean; propagation: string } {
+function parseMode(
+  text: string,
+  mode: string,
+  type: "bind" | "volume",
+): { readOnly: boolean; noCopy: boolean; propagation: string } {
+  const foreign = (field: string) =>
+    invalidParameter(
+      `invalid volume specification: '${text}': invalid mount config for type "${type}": field ${field} must not be specified`,
+    );
   let readOnly = false;
   let access = 0;
   let noCopy = false;
@@ -87,7 +95,9 @@ function parseMode(mode: string, type: "bind" | "volume"): { readOnly: boolean; 
         readOnly = word === "ro";
       } else if (PROPAGATION.includes(word) && type === "bind" && propagation === "") propagation = word;
       else if (word === "nocopy" && type === "volume") noCopy = true;
-      else if (!MODE_WORDS.has(word) || word === "nocopy") throw invalidParameter(`invalid mode: ${mode}`);
+      else if (word === "nocopy") throw foreign("VolumeOptions");
+      else if (PROPAGATION.includes(word) && type === "volume") throw foreign("BindOptions");
+      else if (!MODE_WORDS.has(word)) throw invalidParameter(`invalid mode: ${mode}`);
     }
     if (access > 1) throw invalidParameter(`invalid mode: ${mode}`);
   }

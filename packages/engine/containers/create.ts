@@ -1,5 +1,7 @@
 import { rm } from "node:fs/promises";
+import { hostname as hostName } from "node:os";
 import {
+  type ContainerConfig,
   type ContainerCreateRequest,
   type ContainerCreateResponse,
   type EndpointSettings,
@@ -57,11 +59,12 @@ export async function createContainer(
   if (command.length === 0) throw invalidParameter("no command specified");
 
   defaultHostConfig(host, engine.config, engine.cgroupV2);
-  resolveNamespaceSharing(engine, host, endpoints);
+  resolveNamespaceSharing(engine, host, config, endpoints);
   const mode = host.NetworkMode ?? "";
   if (config.MacAddress && endpoints[mode] !== undefined) {
     endpoints[mode] = { ...endpoints[mode], MacAddress: endpoints[mode].MacAddress || config.MacAddress };
   }
+  for (const [network, settings] of Object.entries(endpoints)) engine.network.checkEndpoint(network, settings);
   normalisePorts(host);
   validateLogConfig(host.LogConfig?.Type ?? "", host.LogConfig?.Config ?? {});
   takeLinks(engine, host);
@@ -71,8 +74,8 @@ export async function createContainer(
   const reserved = engine.containers.reserveName(name, id);
   const made: (() => Promise<void>)[] = [];
   try {
-    if (host.NetworkMode !== "host" && !config.Hostname && !host.NetworkMode?.startsWith("container:")) {
-      config.Hostname = shortId(id);
+    if (!config.Hostname && !host.NetworkMode?.startsWith("container:")) {
+      config.Hostname = host.NetworkMode === "host" || host.UTSMode === "host" ? hostName() : shortId(id);
     }
     const diffIds = image?.rootfs.diff_ids ?? [];
     await engine.storage.layers.createContainer(id, diffIds);
@@ -121,22 +124,36 @@ export function freshState(): ContainerStateRecord {
 }
 
 /** "container:name" becomes "container:<id>" in all modes that know it; the endpoint of the network mode is made. */
-function resolveNamespaceSharing(engine: Engine, host: HostConfig, endpoints: Record<string, EndpointSettings>): void {
+function resolveNamespaceSharing(
+  engine: Engine,
+  host: HostConfig,
+  config: ContainerConfig,
+  endpoints: Record<string, EndpointSettings>,
+): void {
   for (const field of ["NetworkMode", "IpcMode", "PidMode"] as const) {
     const mode = host[field] ?? "";
     if (!mode.startsWith("container:")) continue;
     const other = engine.containers.find(mode.slice(10));
-    // One that is not there (yet) is the start's problem.
-    if (other === null) continue;
+    if (other === null) {
+      // A network's owner that is not there (yet) is the start's problem.
+      if (field === "NetworkMode") continue;
+      throw invalidParameter(`No such container: ${mode.slice(10)}`);
+    }
     if (field === "IpcMode") {
       const theirs = other.record.hostConfig.IpcMode;
       if (theirs === "private" || theirs === "none") {
         throw invalidParameter(
-          `cannot join IPC of container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+          `failed to join IPC namespace: container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
         );
       }
     }
     host[field] = `container:${other.id}`;
+    if (field === "NetworkMode") {
+      // Clients put the settings of --mac-address there; the other's endpoints are what there is.
+      delete endpoints[mode];
+      config.Hostname = other.record.config.Hostname ?? "";
+      config.Domainname = other.record.config.Domainname ?? "";
+    }
   }
   const mode = host.NetworkMode ?? "bridge";
   if (mode === "host" || mode === "none" || mode.startsWith("container:")) {

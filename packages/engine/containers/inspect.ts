@@ -21,6 +21,8 @@ export async function inspectContainer(
   const { record, state } = container;
   const layer = engine.storage.layers.getContainer(record.id);
   const { config, hostConfig: host } = record;
+  // A start that failed has made its files, too.
+  const files = state.startedBefore || state.error !== "" ? container.dir : null;
   const result: ContainerInspect = {
     Id: record.id,
     Created: record.created,
@@ -41,11 +43,11 @@ export async function inspectContainer(
       ...(state.health === undefined ? {} : { Health: state.health }),
     },
     Image: record.imageId,
-    ResolvConfPath: state.startedBefore ? `${container.dir}/resolv.conf` : "",
-    HostnamePath: state.startedBefore ? `${container.dir}/hostname` : "",
-    HostsPath: state.startedBefore ? `${container.dir}/hosts` : "",
+    ResolvConfPath: files === null ? "" : `${files}/resolv.conf`,
+    HostnamePath: files === null ? "" : `${files}/hostname`,
+    HostsPath: files === null ? "" : `${files}/hosts`,
     // What is on disk for other drivers is theirs.
-    LogPath: state.startedBefore && host.LogConfig?.Type === "json-file" ? container.logPath : "",
+    LogPath: files !== null && host.LogConfig?.Type === "json-file" ? container.logPath : "",
     Name: `/${record.name}`,
     RestartCount: state.restartCount,
     Driver: engine.storageDriver,
@@ -66,7 +68,7 @@ export async function inspectContainer(
       },
     },
     Mounts: record.mounts.map(mountPoint),
-    Config: fullConfig(config),
+    Config: fullConfig(options.api < 52 ? { ...config, MacAddress: macAddress(container) } : config),
     NetworkSettings: networkSettings(engine, container, options.api),
   };
   if (options.size) {
@@ -75,6 +77,11 @@ export async function inspectContainer(
     result.SizeRootFs = rw + imageSize(engine, container);
   }
   return result;
+}
+
+/** The hardware address that was asked for on the container's main network. */
+function macAddress({ record }: Container): string {
+  return record.endpoints[record.hostConfig.NetworkMode ?? "bridge"]?.MacAddress || record.config.MacAddress || "";
 }
 
 export function imageSize(engine: Engine, container: Container): number {

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { hostname as hostName } from "node:os";
 import type { CreateRequest, Rootfs } from "@gantry/libcontainer";
 import type { PreparedSandbox } from "@gantry/network";
-import { conflict, notFound } from "@gantry/spec";
+import { conflict, systemError } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { logTarget } from "../logs/target.ts";
 import { containerSpec, type Sharing } from "../spec/container-spec.ts";
@@ -76,14 +76,14 @@ function namespaces(engine: Engine, container: Container): Sharing {
   const join = (mode: string | null | undefined, type: string): string => {
     if (mode === "host") return "host";
     if (!mode?.startsWith("container:")) return "new";
-    const name = mode.slice(10);
-    const other = engine.containers.find(name);
+    const other = engine.containers.find(mode.slice(10));
     const what = type === "network" ? "network namespace" : type === "ipc" ? "IPC namespace" : "PID namespace";
-    if (other === null) throw notFound(`joining ${what} of container: No such container: ${name}`);
-    if (!other.running)
-      throw conflict(
-        `cannot join ${what} of a non running container: container ${other.name} is ${other.state.status}`,
-      );
+    if (other === null) throw noPeer(what, mode);
+    if (!other.running) {
+      throw type === "network"
+        ? conflict(`cannot join ${what} of a non running container: container ${other.name} is ${other.state.status}`)
+        : conflict(`failed to join ${what}: container ${other.id} is not running`);
+    }
     return `/proc/${other.state.pid}/ns/${type === "network" ? "net" : type}`;
   };
   return {
@@ -94,6 +94,9 @@ function namespaces(engine: Engine, container: Container): Sharing {
   };
 }
 
+const noPeer = (what: string, mode: string) =>
+  systemError(`joining ${what} of container: No such container: ${mode.slice(10)}`);
+
 const hostnameOf = (container: Container) => container.record.config.Hostname || hostName();
 
 /**
@@ -103,7 +106,8 @@ const hostnameOf = (container: Container) => container.record.config.Hostname ||
 export function writeFiles(engine: Engine, container: Container, sandbox: PreparedSandbox | null): NetworkFiles {
   const mode = container.record.hostConfig.NetworkMode ?? "";
   if (mode.startsWith("container:")) {
-    const other = engine.containers.get(mode.slice(10));
+    const other = engine.containers.find(mode.slice(10));
+    if (other === null) throw noPeer("network namespace", mode);
     return { hosts: `${other.dir}/hosts`, hostname: `${other.dir}/hostname`, resolvConf: `${other.dir}/resolv.conf` };
   }
   const { dir } = container;

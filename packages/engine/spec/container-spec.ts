@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import type { LinuxNamespace, OciUser, RuntimeSpec } from "@gantry/spec";
 import { capabilitySet } from "../config/capabilities.ts";
 import type { EngineConfig } from "../config/engine-config.ts";
@@ -37,7 +38,7 @@ export function containerSpec(inputs: SpecInputs): RuntimeSpec {
   const { record, engine, sharing } = inputs;
   const { config, hostConfig: host } = record;
   const capabilities = capabilitySet(host.CapAdd ?? [], host.CapDrop ?? [], host.Privileged === true);
-  const { noNewPrivileges, seccomp, systemPathsUnconfined } = security(host, capabilities, engine);
+  const { noNewPrivileges, seccomp, systemPathsUnconfined, writableCgroups } = security(host, capabilities, engine);
   const { devices, rules } = containerDevices(host);
   const cgroupPrivate = host.CgroupnsMode === "private";
   const { home, ...user } = inputs.user;
@@ -71,7 +72,7 @@ export function containerSpec(inputs: SpecInputs): RuntimeSpec {
       noNewPrivileges,
       rlimits: rlimits(host, engine),
     }),
-    mounts: containerMounts({ record, files: inputs.files, shm: inputs.shm, init: inputs.init }),
+    mounts: containerMounts({ record, files: inputs.files, shm: inputs.shm, init: inputs.init, writableCgroups }),
     linux: {
       namespaces,
       resources: { ...linuxResources(host), devices: rules },
@@ -99,5 +100,5 @@ export function containerSpec(inputs: SpecInputs): RuntimeSpec {
 
 export function cgroupsPath(record: ContainerRecord, engine: EngineConfig): string {
   const parent = record.hostConfig.CgroupParent || engine.cgroupParent || "gantry";
-  return `/${parent.replace(/^\/+|\/+$/g, "")}/${record.id}`;
+  return posix.join("/", parent, record.id);
 }

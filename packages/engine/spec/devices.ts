@@ -1,5 +1,12 @@
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
-import { type HostConfig, invalidParameter, type LinuxDevice, type LinuxDeviceCgroup } from "@gantry/spec";
+import {
+  type DeviceRequest,
+  type HostConfig,
+  invalidParameter,
+  type LinuxDevice,
+  type LinuxDeviceCgroup,
+  systemError,
+} from "@gantry/spec";
 import { DEFAULT_DEVICE_RULES, parseDeviceRule, splitDevice } from "./resources.ts";
 
 /** The device nodes to make in the container, and the cgroup's rules for them. */
@@ -19,8 +26,20 @@ export function containerDevices(host: HostConfig): { devices: LinuxDevice[]; ru
       rules.push({ allow: true, type: found.type, major: found.major ?? 0, minor: found.minor ?? 0, access });
     }
   }
+  // No driver for them; as with Docker it is the start that finds out.
+  for (const request of host.DeviceRequests ?? []) throw noDeviceDriver(request);
   for (const text of host.DeviceCgroupRules ?? []) rules.push(parseDeviceRule(text));
   return { devices, rules };
+}
+
+function noDeviceDriver(request: DeviceRequest): Error {
+  if (request.Driver === "cdi") {
+    return systemError(`CDI device injection failed: unresolvable CDI devices ${(request.DeviceIDs ?? []).join(", ")}`);
+  }
+  const capabilities = JSON.stringify(request.Capabilities ?? [])
+    .replaceAll(",", " ")
+    .replaceAll('"', "");
+  return systemError(`could not select device driver "${request.Driver ?? ""}" with capabilities: ${capabilities}`);
 }
 
 function devicesBelow(path: string, target: string): LinuxDevice[] {
@@ -37,7 +56,8 @@ function devicesBelow(path: string, target: string): LinuxDevice[] {
   const one = toDevice(stat, target);
   if (one !== null) return [one];
   if (stat.isDirectory()) {
-    return hostDevices(real, 0).map((found) => ({ ...found, path: target + found.path.slice(real.length) }));
+    const inside = hostDevices(real, 0).map((found) => ({ ...found, path: target + found.path.slice(real.length) }));
+    if (inside.length > 0) return inside;
   }
   throw invalidParameter(`error gathering device information while adding custom device "${path}": not a device node`);
 }

@@ -24,13 +24,14 @@ export interface MountInputs {
   shm: string | null;
   /** Host path of our init, where it is asked for. */
   init: string | null;
+  writableCgroups: boolean;
 }
 
 /** Everything mounted in a container, shallow places first. What users mount at a place replaces the default there. */
-export function containerMounts({ record, files, shm, init }: MountInputs): OciMount[] {
+export function containerMounts({ record, files, shm, init, writableCgroups }: MountInputs): OciMount[] {
   const host = record.hostConfig;
   const privileged = host.Privileged === true;
-  const defaults = defaultMounts(privileged ? "rw" : "ro");
+  const defaults = defaultMounts(privileged ? "rw" : "ro", writableCgroups ? "rw" : "ro");
   if (shm === null) {
     defaults.push(shmMount(host.ShmSize ?? 64 << 20));
   } else if (shm !== "") {

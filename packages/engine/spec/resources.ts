@@ -88,7 +88,7 @@ function blockIo(host: HostConfig): LinuxBlockIo {
 
 function device(path: string): { major: number; minor: number } {
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw invalidParameter(`no such file or directory: ${path}`);
+  if (stat === undefined) throw invalidParameter(`stat ${path}: no such file or directory`);
   return splitDevice(stat.rdev);
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { defaultSeccomp, loadDockerProfile } from "@gantry/libcontainer";
 import { type HostConfig, invalidParameter, type LinuxSeccomp } from "@gantry/spec";
 import type { EngineConfig } from "../config/engine-config.ts";
+import { parseBool } from "../config/modes.ts";
 
 /** What `SecurityOpt` comes to. */
 export interface Security {
@@ -26,10 +27,10 @@ export function security(host: HostConfig, capabilities: string[], engine: Engin
     const at = option.search(/[:=]/);
     const key = at < 0 ? option : option.slice(0, at);
     const value = at < 0 ? "" : option.slice(at + 1);
-    if (key === "no-new-privileges") result.noNewPrivileges = value === "" || /^(true|1|t)$/i.test(value);
+    if (key === "no-new-privileges") result.noNewPrivileges = value === "" || parseBool(value) === true;
     else if (key === "seccomp") profile = value;
     else if (key === "systempaths" && value === "unconfined") result.systemPathsUnconfined = true;
-    else if (key === "writable-cgroups") result.writableCgroups = value === "" || /^(true|1|t)$/i.test(value);
+    else if (key === "writable-cgroups") result.writableCgroups = value === "" || parseBool(value) === true;
   }
   // A privileged container has no filter but one that was asked for by name.
   if (profile === null && host.Privileged !== true) profile = engine.seccompProfile || "builtin";

@@ -120,8 +120,8 @@ export function resolveUser(database: UserDatabase, spec: string, groupAdd: stri
 function findGroup(database: UserDatabase, name: string): number | null {
   const entry = database.group.find((group) => group.name === name);
   if (entry !== undefined) return entry.gid;
-  if (!/^\d+$/.test(name)) return null;
+  if (!/^-?\d+$/.test(name)) return null;
   const gid = Number(name);
-  if (gid > MAX_ID) throw invalidParameter("uids and gids must be in range 0-2147483647");
+  if (gid < 0 || gid > MAX_ID) throw invalidParameter("uids and gids must be in range 0-2147483647");
   return gid;
 }

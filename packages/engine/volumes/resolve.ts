@@ -37,16 +37,17 @@ export async function resolveMounts(
 }
 
 function volumesFrom(engine: Engine, text: string): ContainerMount[] {
-  const [name, mode = "rw", more] = text.split(":");
-  if (!name || more !== undefined || !["rw", "ro", "z", "Z", "", "nocopy"].includes(mode)) {
-    throw invalidParameter(`invalid volumes-from specification: ${text}`);
-  }
+  const at = text.indexOf(":");
+  const name = at < 0 ? text : text.slice(0, at);
+  const mode = at < 0 ? "rw" : text.slice(at + 1);
+  if (!["rw", "ro", "z", "Z", ""].includes(mode)) throw invalidParameter(`invalid mode: ${mode}`);
+  if (name === "") throw invalidParameter('invalid name or ID supplied: ""');
   const other = engine.containers.find(name);
   // Not 404: the client would take that for a missing image.
   if (other === null) throw invalidParameter(`No such container: ${name}`);
   return other.record.mounts.map((mount) => {
     const { anonymous: _, ...rest } = mount;
-    return { ...rest, rw: mode === "ro" ? false : mount.rw, mode: mount.type === "volume" ? mode : mount.mode };
+    return { ...rest, rw: mode === "ro" ? false : mount.rw, mode: "" };
   });
 }
 

@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { hostname } from "node:os";
+import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
+
+setDefaultTimeout(30_000);
+
+/** What a request to create comes to: Docker's answers to the same requests, field by field. */
+describe.skipIf(!canRunContainers)("options of create", () => {
+  let engine: TestEngine;
+  beforeAll(async () => {
+    engine = await startEngine();
+  });
+  afterAll(() => engine?.close());
+
+  const create = (body: object, api = "") =>
+    engine.api("POST", `${api}/containers/create`, { Image: "busybox", Cmd: ["true"], ...body });
+  const inspect = async (id: string) => (await engine.api("GET", `/containers/${id}/json`)).body;
+  const run = (...args: string[]) => engine.docker("run", "--rm", ...args);
+
+  test("refused, with Docker's words", async () => {
+    const cases: [object, number, string][] = [
+      [{ HostConfig: { SecurityOpt: ["systempaths=foo"] } }, 400, 'invalid --security-opt 2: "systempaths=foo"'],
+      [{ HostConfig: { SecurityOpt: ["writable-cgroups=x"] } }, 400, 'invalid --security-opt 2: "writable-cgroups=x"'],
+      [{ HostConfig: { Isolation: "hyperv" } }, 400, "invalid isolation (hyperv): linux only supports 'default'"],
+      [{ HostConfig: { CapAdd: ["bogus"] } }, 400, 'invalid CapAdd: unknown capability: "CAP_BOGUS"'],
+      [{ HostConfig: { Tmpfs: { "/": "" } } }, 400, "invalid specification: destination can't be '/'"],
+      [{ HostConfig: { StorageOpt: { size: "1G" } } }, 400, "--storage-opt is supported only for overlay over xfs"],
+      [{ HostConfig: { StorageOpt: { other: "1" } } }, 400, "Unknown option other"],
+      [
+        { HostConfig: { CpusetMems: "77" } },
+        400,
+        "Requested memory nodes are not available - requested 77, available: ",
+      ],
+      [{ HostConfig: { IpcMode: "container:nope" } }, 400, "No such container: nope"],
+      [{ HostConfig: { PidMode: "container:nope" } }, 400, "No such container: nope"],
+      [{ HostConfig: { VolumesFrom: ["nope:nocopy"] } }, 400, "invalid mode: nocopy"],
+      [
+        { HostConfig: { Binds: ["/tmp:/m:nocopy"] } },
+        400,
+        'mount config for type "bind": field VolumeOptions must not',
+      ],
+      [{ HostConfig: { Binds: ["vol:/m:shared"] } }, 400, 'mount config for type "volume": field BindOptions must not'],
+      [
+        { HostConfig: { Sysctls: { "net.ipv4.conf.eth0.forwarding": "1" } } },
+        400,
+        "must be supplied using driver option 'com.docker.network.endpoint.sysctls'",
+      ],
+      [{ Hostname: "a\nb" }, 400, "invalid hostname format"],
+    ];
+    for (const [body, status, words] of cases) {
+      const answer = await create(body);
+      expect([body, answer.status, answer.body.message]).toEqual([body, status, expect.stringContaining(words)]);
+    }
+    expect((await engine.api("POST", "/containers/create", {})).body.message).toBe(
+      "config cannot be empty in order to create a container",
+    );
+    expect((await engine.docker("ps", "-aq")).stdout).toBe("");
+  });
+
+  test("endpoints no container can have are refused before anything is made", async () => {
+    const endpoint = (settings: object) => create({ NetworkingConfig: { EndpointsConfig: { bridge: settings } } });
+    const prefix = "invalid config for network bridge: ";
+    for (const [settings, words] of [
+      [
+        { IPAMConfig: { IPv4Address: "1.2.3.4" } },
+        "invalid endpoint settings:\n* user specified IP address is supported on user defined networks only\n* no configured subnet or ip-range contain the IP address 1.2.3.4",
+      ],
+      [
+        { Aliases: ["x"] },
+        "invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks",
+      ],
+      [{ MacAddress: "zz" }, "invalid MAC address zz"],
+    ] as const) {
+      expect(await endpoint(settings)).toMatchObject({ status: 400, body: { message: prefix + words } });
+    }
+    // Of a network that is to come nothing is known.
+    const { status, body } = await create({ NetworkingConfig: { EndpointsConfig: { bridge: {}, "to-come": {} } } });
+    expect(status).toBe(201);
+    await engine.docker("rm", body.Id);
+  });
+
+  test("left to the start", async () => {
+    for (const [host, words] of [
+      [
+        { DeviceRequests: [{ Count: -1, Capabilities: [["gpu"]] }] },
+        'could not select device driver "" with capabilities: [[gpu]]',
+      ],
+      [{ Devices: [{ PathOnHost: "/etc" }] }, 'adding custom device "/etc": not a device node'],
+      [{ NetworkMode: "container:nope" }, "joining network namespace of container: No such container: nope"],
+    ] as const) {
+      const { body } = await create({ HostConfig: host });
+      const start = await engine.api("POST", `/containers/${body.Id}/start`);
+      expect(start.status).toBeGreaterThanOrEqual(400);
+      expect(start.status).not.toBe(404);
+      expect(start.body.message).toContain(words);
+      const files = await inspect(body.Id);
+      expect(files.LogPath).toEndWith("-json.log");
+      expect(files.HostsPath).toEndWith("/hosts");
+      await engine.docker("rm", body.Id);
+    }
+  });
+
+  test("cgroups may be made writable, and read-only for the privileged", async () => {
+    const mounted = async (...options: string[]) =>
+      (await run(...options, "busybox", "sh", "-c", "grep ' /sys/fs/cgroup' /proc/mounts | tail -1")).stdout;
+    expect(await mounted("--security-opt", "writable-cgroups=true")).toContain(" rw,");
+    expect(await mounted()).toContain(" ro,");
+    expect(await mounted("--privileged", "--security-opt", "writable-cgroups=false")).toContain(" ro,");
+    expect(await mounted("--privileged")).toContain(" rw,");
+  });
+
+  test("weights of devices that the kernel does not know are left out", async () => {
+    const result = await run("--blkio-weight-device", "/dev/nope:300", "busybox", "true");
+    if (!result.stderr.includes("Weight-device discarded")) expect(result.stderr).toContain("stat /dev/nope");
+    else expect(result.code).toBe(0);
+  });
+
+  test("a parent cgroup stays below the root, however it is written", async () => {
+    const result = await run(
+      "--cgroup-parent",
+      "../../gantry-odd/../gantry",
+      "--cgroupns",
+      "host",
+      "busybox",
+      "cat",
+      "/proc/self/cgroup",
+    );
+    expect(result.code).toBe(0);
+    expect(result.stdout).toMatch(/:\/gantry\/[0-9a-f]{64}$/m);
+  });
+
+  test("what inspect says of them", async () => {
+    const make = async (body: object) => {
+      const { Id } = (await create(body)).body;
+      const found = await inspect(Id);
+      await engine.docker("rm", Id);
+      return found;
+    };
+    expect((await make({ WorkingDir: "/etc/../tmp/" })).Config.WorkingDir).toBe("/tmp");
+    expect((await make({ HostConfig: { Privileged: true } })).HostConfig.SecurityOpt).toEqual(["label=disable"]);
+    expect(
+      (await make({ HostConfig: { PidMode: "host", SecurityOpt: ["no-new-privileges"] } })).HostConfig.SecurityOpt,
+    ).toEqual(["no-new-privileges", "label=disable"]);
+    expect((await make({ HostConfig: { NetworkMode: "host" } })).Config.Hostname).toBe(hostname());
+    const mac = "02:42:aa:bb:cc:dd";
+    const withMac = await engine.api("POST", "/v1.51/containers/create", {
+      Image: "busybox",
+      NetworkingConfig: { EndpointsConfig: { bridge: { MacAddress: mac } } },
+    });
+    const old = await engine.api("GET", `/v1.51/containers/${withMac.body.Id}/json`);
+    expect(old.body.Config.MacAddress).toBe(mac);
+    await engine.docker("rm", withMac.body.Id);
+  });
+
+  test("another container's network brings its host name, and --mac-address is for nothing", async () => {
+    await engine.docker("run", "-d", "--name", "owner", "-h", "one", "busybox", "sleep", "60");
+    const args = ["--net", "container:owner", "--mac-address", "02:42:aa:bb:cc:dd"];
+    expect(await run(...args, "busybox", "hostname")).toMatchObject({ code: 0, stdout: "one\n" });
+    await engine.docker("rm", "-f", "owner");
+  });
+
+  test("old versions' sysctls of eth0 become the endpoint's", async () => {
+    const { body } = await create({ HostConfig: { Sysctls: { "net.ipv4.conf.eth0.forwarding": "1" } } }, "/v1.47");
+    expect(body.Warnings).toEqual([
+      expect.stringContaining('Migrated sysctl "net.ipv4.conf.eth0.forwarding" to DriverOpts'),
+    ]);
+    const found = await inspect(body.Id);
+    expect(found.HostConfig.Sysctls).toBeUndefined();
+    expect(found.NetworkSettings.Networks.bridge.DriverOpts).toEqual({
+      "com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.forwarding=1",
+    });
+    expect((await engine.docker("start", "-a", body.Id)).code).toBe(0);
+    await engine.docker("rm", body.Id);
+  });
+
+  test("volumes of another container: read-only where asked, without a mode of their own", async () => {
+    await engine.docker("create", "--name", "giver", "-v", "given:/a", "busybox");
+    const id = (await engine.docker("create", "--volumes-from", "giver:ro", "busybox")).stdout.trim();
+    expect((await inspect(id)).Mounts).toMatchObject([{ Name: "given", Destination: "/a", Mode: "", RW: false }]);
+    await engine.docker("rm", id, "giver");
+  });
+});
