@@ -129,7 +129,9 @@ export class Controller implements NetworkController {
     const record = this.parts.networks.resolve(network);
     const sandbox = this.parts.sandboxes.byContainer.get(containerId);
     refuseMixing(record, sandbox);
-    await this.inTurn(containerId, () => this.parts.sandboxes.connect(containerId, record, settings));
+    await this.inTurn(containerId, () =>
+      withoutName(record, () => this.parts.sandboxes.connect(containerId, record, settings)),
+    );
   }
 
   async disconnect(containerId: string, network: string, force: boolean): Promise<void> {
@@ -258,10 +260,22 @@ function refuseMixing(network: NetworkRecord, sandbox: Sandbox | undefined): voi
       "container sharing network namespace with another container or host cannot be connected to any other network",
     );
   }
-  if (sandbox.mode === "none") {
+  // One that left none before may join another.
+  if (sandbox.mode === "none" && sandbox.endpoints.length > 0) {
     throw forbidden(
       "container cannot be connected to multiple networks with one of the networks in private (none) mode",
     );
+  }
+}
+
+/** Whoever joins one network is not told its name, as in Docker. */
+async function withoutName<T>(network: NetworkRecord, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const prefix = `invalid config for network ${network.name}: `;
+    if (!(error instanceof GantryError) || !error.message.startsWith(prefix)) throw error;
+    throw new GantryError(error.kind, error.message.slice(prefix.length), { cause: error });
   }
 }
 

@@ -2,13 +2,24 @@ import { randomBytes } from "node:crypto";
 import { type EndpointSettings, forbidden, invalidParameter } from "@gantry/spec";
 import { parseMac } from "@gantry/sys";
 import { randomMac } from "./drivers/bridge.ts";
+import { linkNameOption } from "./drivers/options.ts";
 import { contains, parseAddress, parseCidr } from "./ipam/cidr.ts";
 import { bare, type Endpoint, type NetworkRecord, type Sandbox } from "./model.ts";
 import type { Networks } from "./networks.ts";
 import { endpointSysctls } from "./sysctl.ts";
 
+const REMEMBERED = 4096;
+type LastPlace = Record<"ipv4" | "ipv6" | "mac", string>;
+
+const isSame = (endpoint: Endpoint, last: LastPlace) =>
+  bare(endpoint.ipv4) === last.ipv4 && bare(endpoint.ipv6) === last.ipv6;
+const keyOf = (endpoint: Endpoint) => `${endpoint.containerId} ${endpoint.networkId}`;
+
 /** Makes and unmakes endpoints: addresses, MAC, the driver's part that needs no namespace. */
 export class Endpoints {
+  /** What stopped containers had on their networks, by container and network: a container that is started again has it again. */
+  private readonly last = new Map<string, LastPlace>();
+
   constructor(private readonly networks: Networks) {}
 
   /** Throws GantryError in Docker's words where a container cannot have such an endpoint. */
@@ -52,11 +63,12 @@ export class Endpoints {
       throw invalidParameter(`invalid config for network ${network.name}: invalid endpoint settings:\n${list}`);
     }
     endpointSysctls(settings.DriverOpts?.["com.docker.network.endpoint.sysctls"], "IFNAME");
+    wantedInterfaceName(settings);
   }
 
   /** Allocates a new endpoint; the caller adds it to the sandbox. */
   async create(sandbox: Sandbox, network: NetworkRecord, settings: EndpointSettings): Promise<Endpoint> {
-    if (network.configOnly) throw forbidden(`cannot attach to configuration network ${network.name}`);
+    if (network.configOnly) throw forbidden("cannot create endpoint on configuration-only network");
     this.check(network, settings);
     if (sandbox.endpoints.some((endpoint) => endpoint.networkId === network.id)) {
       throw forbidden(`endpoint with name ${sandbox.name} already exists in network ${network.name}`);
@@ -84,8 +96,12 @@ export class Endpoints {
     }
     try {
       const { mac } = endpoint;
-      if (network.ipv4) endpoint.ipv4 = await ipam.allocate(network, 4, settings.IPAMConfig?.IPv4Address ?? "", mac);
-      if (network.ipv6) endpoint.ipv6 = await ipam.allocate(network, 6, settings.IPAMConfig?.IPv6Address ?? "", mac);
+      const wanted = settings.IPAMConfig;
+      const last = this.last.get(keyOf(endpoint));
+      if (network.ipv4) endpoint.ipv4 = await ipam.allocate(network, 4, wanted?.IPv4Address ?? "", mac, last?.ipv4);
+      if (network.ipv6) endpoint.ipv6 = await ipam.allocate(network, 6, wanted?.IPv6Address ?? "", mac, last?.ipv6);
+      // With its MAC too: what neighbours know stays true, whoever of the old and the new namespace they hear.
+      if (last !== undefined && !settings.MacAddress && isSame(endpoint, last)) endpoint.mac = last.mac;
       const addresses = [endpoint.ipv4, endpoint.ipv6].filter((address) => address !== "");
       const asked = settings.IPAMConfig?.IPv4Address || settings.IPAMConfig?.IPv6Address;
       endpoint.announce = Boolean(asked) || addresses.some((address) => !ipam.isFresh(network, address));
@@ -114,7 +130,18 @@ export class Endpoints {
       // The driver is gone; then there is nothing of it to give back.
     }
     await this.releaseAddresses(network, endpoint);
+    this.remember(network, endpoint);
     return left;
+  }
+
+  private remember(network: NetworkRecord, endpoint: Endpoint): void {
+    // A plugin's addresses are its own business.
+    if (network.ipam.driver !== "default" || (endpoint.ipv4 === "" && endpoint.ipv6 === "")) return;
+    const key = keyOf(endpoint);
+    this.last.delete(key);
+    this.last.set(key, { ipv4: bare(endpoint.ipv4), ipv6: bare(endpoint.ipv6), mac: endpoint.mac });
+    // Containers that are gone for good are forgotten by their number.
+    if (this.last.size > REMEMBERED) this.last.delete(this.last.keys().next().value!);
   }
 
   private async releaseAddresses(network: NetworkRecord, endpoint: Endpoint): Promise<void> {
@@ -122,6 +149,11 @@ export class Endpoints {
       if (address !== "") await this.networks.ipam(network).release(network, address);
     }
   }
+}
+
+/** The name that the interface shall have in the container, or "". Throws invalidParameter for one that the kernel would not take. */
+export function wantedInterfaceName(settings: EndpointSettings): string {
+  return linkNameOption(settings.DriverOpts ?? {}, "com.docker.network.endpoint.ifname");
 }
 
 /** The gateway of the network's subnet that holds the address. */

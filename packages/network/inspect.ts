@@ -28,7 +28,7 @@ export function inspectNetwork(network: NetworkRecord, sandboxes: Iterable<Sandb
     IPAM: {
       Driver: network.ipam.driver,
       Options: network.ipam.options,
-      Config: deviceless ? null : network.ipam.config,
+      Config: deviceless ? null : [...(network.ipam.idle ?? []), ...network.ipam.config],
     },
     Internal: network.internal,
     Attachable: network.attachable,

@@ -270,6 +270,55 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     }
   });
 
+  test("a container that is started again has its addresses again, unless somebody else took them", async () => {
+    const address = () => {
+      const { IPAddress, MacAddress } = net.endpoints("again")["bridge"]!;
+      return { IPAddress, MacAddress };
+    };
+    await start("again");
+    const first = address();
+    await start("other");
+    await net.release("again");
+    await start("again");
+    expect(address()).toEqual(first);
+    await net.release("again");
+    await net.create({ Name: "own", IPAM: { Config: [{ Subnet: "10.206.0.0/24" }] } });
+    const wanted = { own: { IPAMConfig: { IPv4Address: "10.206.0.2" } } };
+    await start("first", { networkMode: "own", endpoints: { own: {} } });
+    await net.release("first");
+    await start("thief", { networkMode: "own", endpoints: wanted });
+    await start("first", { networkMode: "own", endpoints: { own: {} } });
+    expect(net.endpoints("first")["own"]!.IPAddress).toBe("10.206.0.3");
+  });
+
+  test("interfaces are called as asked for, and the others by the names that are left", async () => {
+    const named = (name: string) => ({ DriverOpts: { "com.docker.network.endpoint.ifname": name } });
+    for (const Name of ["red", "green", "blue"]) await net.create({ Name });
+    const box = await start("named", { networkMode: "red", endpoints: { red: {}, green: named("eth0") } });
+    await net.connect("named", "blue", named("uplink"));
+    expect(inside(box.fd).links.sort()).toEqual(["eth0", "eth1", "lo", "uplink"]);
+    expect(Object.keys(net.endpoints("named"))).toEqual(["red", "green", "blue"]);
+  });
+
+  test("a container without a network may leave none and join another", async () => {
+    await net.create({ Name: "own" });
+    const box = await start("loner", { networkMode: "none" });
+    await expect(net.connect("loner", "own", {})).rejects.toThrow("one of the networks in private (none) mode");
+    await net.disconnect("loner", "none", false);
+    await net.connect("loner", "own", {});
+    expect(Object.keys(net.endpoints("loner"))).toEqual(["own"]);
+    expect(inside(box.fd).links.sort()).toEqual(["eth0", "lo"]);
+  });
+
+  test("a subnet of a family that is off is shown, and nothing else", async () => {
+    await net.create({ Name: "half", IPAM: { Config: [{ Subnet: "fd00:206::/64" }] } });
+    const { IPAM, EnableIPv6 } = net.resolve("half");
+    expect([EnableIPv6, IPAM?.Config?.length, IPAM?.Config?.[0]]).toEqual([false, 2, { Subnet: "fd00:206::/64" }]);
+    await net.create({ Name: "whole", EnableIPv6: true, IPAM: { Config: [{ Subnet: "fd00:206::/64" }] } });
+    await start("six", { networkMode: "half", endpoints: { half: {} } });
+    expect(net.endpoints("six")["half"]!.GlobalIPv6Address).toBe("");
+  });
+
   test("what cannot be is refused in Docker's words", async () => {
     const refused = (work: Promise<unknown>, text: string | RegExp) => expect(work).rejects.toThrow(text);
     await net.create({ Name: "mine", IPAM: { Config: [{ Subnet: "10.206.0.0/24" }] } });
@@ -286,12 +335,49 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     );
     await refused(subnet("10.207.0.1/24"), "invalid subnet 10.207.0.1/24: it should be 10.207.0.0/24");
     await refused(subnet("10.207.0.0/33"), "invalid subnet 10.207.0.0/33: invalid CIDR block notation");
+    await refused(
+      subnet("10.207.0.0/24", { IPRange: "10.207.0.0/16" }),
+      "invalid ip-range 10.207.0.0/16: CIDR block is bigger than its parent subnet 10.207.0.0/24",
+    );
+    for (const Gateway of ["10.207.0.0", "10.207.0.255"]) {
+      await refused(
+        subnet("10.207.0.0/24", { Gateway }),
+        `failed to allocate gateway (${Gateway}): Address already in use`,
+      );
+    }
+    const others = (AuxiliaryAddresses: object, more = {}) => subnet("10.207.0.0/24", { AuxiliaryAddresses, ...more });
+    const taken = (what: string) => `failed to allocate secondary ip address (${what}): Address already in use`;
+    await refused(others({ a: "10.207.0.1" }), taken("a:10.207.0.1"));
+    await refused(others({ a: "10.207.0.5" }, { Gateway: "10.207.0.5" }), taken("a:10.207.0.5"));
+    await refused(others({ a: "10.207.0.5", b: "10.207.0.5" }), taken("b:10.207.0.5"));
+    const two = [{ Subnet: "10.207.0.0/24" }, { Subnet: "10.208.0.0/24" }];
+    await refused(net.create({ Name: "x", IPAM: { Config: two } }), "bridge driver doesn't support multiple subnets");
+    await refused(net.create({ Name: "x", IPAM: { Driver: "null" } }), "ipv4 pool is empty");
+    await refused(
+      net.create({ Name: "x", ConfigOnly: true, Internal: true }),
+      "configuration network can only contain network specific fields.",
+    );
+    await refused(
+      net.create({ Name: "x", ConfigFrom: { Network: "no" } }),
+      'configuration network "no" does not exist',
+    );
     await refused(net.remove("bridge"), "bridge is a pre-defined network and cannot be removed");
     await refused(net.remove("nope"), "network nope not found");
     const options = (Options: Record<string, string>, Driver = "bridge") => net.create({ Name: "x", Driver, Options });
     await refused(
       options({ "com.docker.network.bridge.enable_icc": "maybe" }),
       "failed to parse com.docker.network.bridge.enable_icc value: maybe",
+    );
+    const mtu = "com.docker.network.driver.mtu";
+    await refused(
+      options({ [mtu]: "x" }),
+      `failed to parse ${mtu} value: x (strconv.Atoi: parsing "x": invalid syntax)`,
+    );
+    await refused(options({ [mtu]: "-1" }), "invalid MTU number: -1");
+    await refused(options({ "com.docker.network.bridge.name": "lo" }), "existing interface lo is not a bridge");
+    await refused(
+      options({ "com.docker.network.bridge.name": BRIDGE }),
+      new RegExp(`conflicts with network ${net.resolve("bridge").Id} \\(${BRIDGE}\\): networks have same bridge name`),
     );
     await refused(
       options({ "com.docker.network.bridge.name": "toolongname123456789" }),
@@ -316,6 +402,15 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
       "no configured subnet or ip-range contain the IP address 10.99.0.9",
     );
     await refused(endpoint("mine", { IPAMConfig: { IPv4Address: "10.206.0.1" } }), "Address already in use");
+    await refused(endpoint("mine", { IPAMConfig: { IPv4Address: "10.206.0.255" } }), "Address already in use");
+    await refused(
+      endpoint("mine", { DriverOpts: { "com.docker.network.endpoint.ifname": "toolongname123456789" } }),
+      "numerical result out of range",
+    );
+    await refused(
+      net.connect("x", "mine", { IPAMConfig: { IPv4Address: "10.99.0.9" } }),
+      /^invalid endpoint settings:\nno configured subnet/,
+    );
     await refused(endpoint("mine", { MacAddress: "zz" }), "invalid MAC address zz");
     await refused(
       net.prepare(request("x", { networkMode: "nope" })),

@@ -17,7 +17,13 @@ export interface NetworkRecord {
   configFrom: string;
   options: Record<string, string>;
   labels: Record<string, string>;
-  ipam: { driver: string; options: Record<string, string> | null; config: IPAMPool[] };
+  ipam: {
+    driver: string;
+    options: Record<string, string> | null;
+    config: IPAMPool[];
+    /** Pools asked for of a family that is off: shown, and nothing else. */
+    idle?: IPAMPool[];
+  };
   /** The gateway of each subnet, also where inspect does not show one because the user gave a subnet without it. */
   gateways: Record<string, string>;
   /** Whether the user chose a subnet: only then may containers ask for addresses. */

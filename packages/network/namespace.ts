@@ -38,10 +38,9 @@ export class Namespace {
     this.netlink.run(this.netlink.batch().setLink("lo", { up: true }));
   }
 
-  /** The first free name "eth0", "eth1", … (or with another prefix). */
-  freeName(prefix: string): string {
-    const names = new Set(this.netlink.links().map((link) => link.name));
-    for (let i = 0; ; i++) if (!names.has(`${prefix}${i}`)) return `${prefix}${i}`;
+  /** The names of its interfaces. */
+  names(): Set<string> {
+    return new Set(this.netlink.links().map((link) => link.name));
   }
 
   /**

@@ -171,6 +171,13 @@ export class Networks {
       state: {},
     };
     if (network.ingress) throw forbidden("This node is not a swarm manager.");
+    const operated = network.internal || network.attachable || network.scope !== "local";
+    if (network.configOnly && operated) {
+      throw forbidden(
+        "configuration network can only contain network specific fields. " +
+          "Network operator fields like [ ingress | internal | attachable | scope ] are not supported.",
+      );
+    }
     if (network.configOnly && network.configFrom !== "") {
       throw forbidden("a configuration network depends on another configuration network");
     }
@@ -182,7 +189,7 @@ export class Networks {
   private applyConfig(network: NetworkRecord, request: NetworkCreateRequest): void {
     const source = this.byName.get(network.configFrom);
     if (source === undefined || !source.configOnly) {
-      throw notFound(`configuration network ${JSON.stringify(network.configFrom)} not found`);
+      throw notFound(`configuration network ${JSON.stringify(network.configFrom)} does not exist`);
     }
     const own = Object.keys(request.Options ?? {}).length + Object.keys(request.Labels ?? {}).length;
     if (own > 0 || network.ipam.config.length > 0 || network.ipv6 || network.internal) {

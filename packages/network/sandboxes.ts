@@ -1,6 +1,6 @@
 import { type EndpointSettings, notFound, type PortBinding, systemError } from "@gantry/spec";
 import type { FilesChange, NetworkEvent, PreparedSandbox, SandboxRequest } from "./contract.ts";
-import type { Endpoints } from "./endpoints.ts";
+import { type Endpoints, wantedInterfaceName } from "./endpoints.ts";
 import { chooseGateways } from "./gateways.ts";
 import type { Host } from "./host.ts";
 import type { Links } from "./links.ts";
@@ -40,6 +40,8 @@ export class Sandboxes {
       for (const [network, settings] of this.wantedNetworks(sandbox, request)) {
         sandbox.endpoints.push(await this.parts.endpoints.create(sandbox, network, settings));
       }
+      // A namespace that others still share may answer for an address that it no longer has.
+      if (sandbox.endpoints.some((endpoint) => endpoint.announce)) await this.parts.host.sweep();
       if (sandbox.mode === "network") {
         const bindings = request.publishAll
           ? this.parts.publisher.withExposed(request.portBindings, request.exposedPorts)
@@ -69,12 +71,11 @@ export class Sandboxes {
     try {
       if (sandbox.mode === "none") namespace.loopbackUp();
       else {
-        const count = new Map<string, number>();
+        const names = new Set(sandbox.endpoints.map((endpoint) => wantedInterfaceName(endpoint.settings)));
         for (const endpoint of sandbox.endpoints) {
-          const prefix = this.prefixOf(endpoint);
-          const index = count.get(prefix) ?? 0;
-          count.set(prefix, index + 1);
-          await this.attach(endpoint, namespace, `${prefix}${index}`);
+          const name = wantedInterfaceName(endpoint.settings) || freeName(names, this.prefixOf(endpoint));
+          names.add(name);
+          await this.attach(endpoint, namespace, name);
         }
         namespace.configure(sandbox.endpoints, this.gateways(sandbox));
         for (const endpoint of sandbox.endpoints) await this.ready(endpoint);
@@ -134,11 +135,13 @@ export class Sandboxes {
     }
     const hosts = this.parts.names.hosts(sandbox);
     const endpoint = await this.parts.endpoints.create(sandbox, network, settings);
+    if (sandbox.mode === "none") sandbox.mode = "network";
     const namespace = Namespace.of(sandbox.pid);
     try {
       if (namespace === null) throw systemError(`container ${containerId} is not running`);
       sandbox.endpoints.push(endpoint);
-      await this.attach(endpoint, namespace, namespace.freeName(this.prefixOf(endpoint)));
+      const name = wantedInterfaceName(settings) || freeName(namespace.names(), this.prefixOf(endpoint));
+      await this.attach(endpoint, namespace, name);
       namespace.configure([endpoint]);
       await this.ready(endpoint);
       namespace.setGateways(this.gateways(sandbox));
@@ -313,6 +316,11 @@ export class Sandboxes {
       containerId: endpoint.containerId,
     });
   }
+}
+
+/** The first free name "eth0", "eth1", … (or with another prefix). */
+function freeName(taken: Set<string>, prefix: string): string {
+  for (let i = 0; ; i++) if (!taken.has(`${prefix}${i}`)) return `${prefix}${i}`;
 }
 
 function newSandbox(request: SandboxRequest, networks: Networks): Sandbox {

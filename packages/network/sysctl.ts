@@ -84,7 +84,7 @@ export function endpointSysctls(option: string | undefined, interfaceName: strin
     const sane = parts.every((part) => /^[\w-]+$/.test(part));
     if (equals < 0 || parts.length !== 5 || parts[0] !== "net" || parts[3] !== "IFNAME" || !sane) {
       throw invalidParameter(
-        `unrecognised network interface sysctl '${entry}'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V'`,
+        `unrecognised network interface sysctl '${entry}'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'`,
       );
     }
     return [[parts[1], parts[2], interfaceName, parts[4]].join("/"), entry.slice(equals + 1).trim()];

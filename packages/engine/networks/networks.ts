@@ -1,5 +1,6 @@
 import {
   type EndpointSettings,
+  GantryError,
   invalidParameter,
   messageOf,
   type NetworkCreateRequest,
@@ -7,6 +8,7 @@ import {
   notFound,
   systemError,
 } from "@gantry/spec";
+import type { Container } from "../containers/container.ts";
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../filters.ts";
 import { parseTime, parseTimestamp } from "../time.ts";
@@ -49,16 +51,17 @@ export async function connectNetwork(
   const container = engine.containers.get(containerName);
   const network = engine.network.resolve(networkName);
   const mode = container.record.hostConfig.NetworkMode ?? "";
-  if (mode === "host" || network.Name === "host") {
-    throw invalidParameter("cannot connect container to host network - container must be created in host network mode");
-  }
-  if (mode.startsWith("container:")) {
+  if (mode.startsWith("container:") || (mode === "host" && network.Name !== "host")) {
     throw invalidParameter(
       "container sharing network namespace with another container or host cannot be connected to any other network",
     );
   }
+  if (network.Name === "host") {
+    throw invalidParameter("cannot connect container to host network - container must be created in host network mode");
+  }
   await container.lock.run(async () => {
-    if (container.running) await engine.network.connect(container.id, network.Id, settings);
+    // Of one that does not run it only says whether it could.
+    await engine.network.connect(container.id, network.Id, settings);
     const endpoints = { ...container.record.endpoints };
     if (network.Name !== "none") delete endpoints["none"];
     endpoints[network.Name] = settings;
@@ -74,8 +77,13 @@ export async function disconnectNetwork(
   containerName: string,
   force: boolean,
 ): Promise<void> {
-  const network = engine.network.resolve(networkName);
   const container = engine.containers.find(containerName);
+  const gone = container !== null && (force || !container.running) && !isThere(engine, networkName);
+  if (gone) {
+    await container.lock.run(async () => dropEndpoint(container, networkName));
+    return;
+  }
+  const network = engine.network.resolve(networkName);
   if (container === null) {
     if (!force) throw notFound(`No such container: ${containerName}`);
     // What a container that is gone left behind goes by its name.
@@ -96,6 +104,10 @@ export async function disconnectNetwork(
     const key = Object.keys(container.record.endpoints).find(
       (name) => name === network.Name || network.Id.startsWith(name),
     );
+    if (key === undefined && mode === "none" && network.Name === "none" && container.running) {
+      await engine.network.disconnect(container.id, network.Id, force);
+      return;
+    }
     if (key === undefined) {
       const what = container.running ? "network" : "the network";
       throw systemError(`container ${container.id} is not connected to ${what} ${network.Name}`);
@@ -106,6 +118,27 @@ export async function disconnectNetwork(
     container.record.endpoints = endpoints;
     container.save();
   });
+}
+
+function isThere(engine: Engine, networkName: string): boolean {
+  try {
+    engine.network.resolve(networkName);
+    return true;
+  } catch (error) {
+    if (error instanceof GantryError && error.kind === "notFound") return false;
+    throw error;
+  }
+}
+
+/** Of a network that was removed while the container did not run. */
+function dropEndpoint(container: Container, networkName: string): void {
+  if (container.record.endpoints[networkName] === undefined) {
+    throw systemError(`container ${container.id} is not connected to the network ${networkName}`);
+  }
+  const endpoints = { ...container.record.endpoints };
+  delete endpoints[networkName];
+  container.record.endpoints = endpoints;
+  container.save();
 }
 
 /** Removes networks without containers. */

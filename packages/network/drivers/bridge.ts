@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { conflict, forbidden, invalidParameter } from "@gantry/spec";
+import { forbidden, invalidParameter, systemError } from "@gantry/spec";
 import { type BridgePortFlags, formatMac, isErrno, parseLink } from "@gantry/sys";
 import type { Firewall } from "../firewall/firewall.ts";
 import type { FirewallNetwork, GatewayMode } from "../firewall/ruleset.ts";
@@ -17,6 +17,8 @@ const PREFIX = "com.docker.network.bridge.";
 export class BridgeDriver implements Driver {
   readonly name = "bridge";
   private readonly indexes = new Map<string, number>();
+  /** Networks' IDs by bridge. */
+  private readonly owners = new Map<string, string>();
 
   constructor(
     private readonly host: Host,
@@ -33,6 +35,12 @@ export class BridgeDriver implements Driver {
     }
     mtuOption(options);
     linkNameOption(options, `${PREFIX}name`);
+    const subnets = network.ipam.config.map((pool) => pool.Subnet ?? "").filter((subnet) => subnet !== "");
+    const six = subnets.filter((subnet) => subnet.includes(":")).length;
+    if ((network.ipv6 && six > 1) || (network.ipv4 && subnets.length - six > 1)) {
+      throw forbidden("bridge driver doesn't support multiple subnets");
+    }
+    if (network.ipam.driver === "null") throw invalidParameter(`ipv${network.ipv4 ? 4 : 6} pool is empty`);
     for (const family of [4, 6] as const) {
       const mode = gatewayMode(network, family);
       if (mode === "isolated" && !network.internal) {
@@ -43,9 +51,12 @@ export class BridgeDriver implements Driver {
 
   create(network: NetworkRecord): void {
     network.state["bridge"] = bridgeName(network);
+    const other = this.owners.get(bridgeName(network));
     if (this.indexes.has(bridgeName(network))) {
+      const name = bridgeName(network);
+      const whose = other === undefined ? "" : ` ${other} (${name})`;
       throw forbidden(
-        `cannot create network ${network.id} (${bridgeName(network)}): conflicts with network: networks have same bridge name`,
+        `cannot create network ${network.id} (${name}): conflicts with network${whose}: networks have same bridge name`,
       );
     }
     try {
@@ -71,6 +82,7 @@ export class BridgeDriver implements Driver {
   private leave(network: NetworkRecord): string[] {
     const name = bridgeName(network);
     this.firewall.removeNetwork(name);
+    this.owners.delete(name);
     this.indexes.delete(name);
     return network.state["made"] === "1" ? [name] : [];
   }
@@ -136,7 +148,7 @@ export class BridgeDriver implements Driver {
     const name = bridgeName(network);
     const { netlink } = this.host;
     let link = this.host.link(name);
-    if (link !== null && link.kind !== "bridge") throw conflict(`interface ${name} exists and is not a bridge`);
+    if (link !== null && link.kind !== "bridge") throw systemError(`existing interface ${name} is not a bridge`);
     if (link === null) {
       const mac = randomMac();
       // Snooping on multicast makes the kernel go through all ports whenever one comes up (1.4 ms at a thousand); where nobody
@@ -148,6 +160,7 @@ export class BridgeDriver implements Driver {
       link = this.host.link(name)!;
     }
     this.indexes.set(name, link.index);
+    this.owners.set(name, network.id);
     writeSysctl(`ipv4/conf/${name}/route_localnet`, "1");
     if (network.ipv4 && portFlags(network)?.isolated === true) {
       // Isolated ports do not hear each other's questions for addresses: the host answers, so that its forward chain decides.

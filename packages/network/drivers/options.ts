@@ -14,9 +14,12 @@ export function boolOption(options: Record<string, string>, key: string, fallbac
 export function mtuOption(options: Record<string, string>): number {
   const text = options["com.docker.network.driver.mtu"];
   if (text === undefined || text === "") return 0;
-  const mtu = Number(text);
-  if (!/^\d{1,6}$/.test(text)) throw invalidParameter(`strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
-  return mtu;
+  if (!/^[+-]?\d{1,9}$/.test(text)) {
+    const why = `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`;
+    throw invalidParameter(`failed to parse com.docker.network.driver.mtu value: ${text} (${why})`);
+  }
+  if (Number(text) < 0) throw invalidParameter(`invalid MTU number: ${text}`);
+  return Number(text);
 }
 
 /** A name the kernel takes for a link: 1 to 15 bytes, no slash, no blank. */

@@ -39,8 +39,17 @@ export class AddressSet {
     if (address === null || !contains(this.subnet, address)) {
       throw forbidden(`no configured subnet or ip-range contain the IP address ${text}`);
     }
-    if (this.used.has(address.value)) throw forbidden("Address already in use");
+    if (this.used.has(address.value) || this.isNobodys(address.value)) throw forbidden("Address already in use");
     this.used.add(address.value);
+  }
+
+  /** As `take` for one of the range; false where it is taken or none of them. */
+  tryTake(text: string): boolean {
+    const address = parseAddress(text);
+    if (address === null || !contains(this.range, address)) return false;
+    if (this.used.has(address.value) || this.isNobodys(address.value)) return false;
+    this.used.add(address.value);
+    return true;
   }
 
   /** As `take`, for addresses that several may claim (auxiliary ones, the gateway after a restart). Never throws for a taken one. */
@@ -92,7 +101,13 @@ export class AddressSet {
     return when === undefined || performance.now() - when >= REMEMBERED_MS;
   }
 
-  /** The network's own address and IPv4's broadcast address belong to nobody; point-to-point blocks have neither. */
+  /** The network's own address and IPv4's broadcast address; point-to-point blocks have neither. */
+  private isNobodys(value: bigint): boolean {
+    const { family, prefix, base } = this.subnet;
+    if (family === 6) return prefix < 127 && value === base;
+    return prefix < 31 && (value === base || value === last(this.subnet));
+  }
+  /** Of the range, but for what is nobody's. */
   private get first(): bigint {
     const wide = this.subnet.family === 4 ? this.subnet.prefix < 31 : this.subnet.prefix < 127;
     return wide && this.range.base === this.subnet.base ? this.range.base + 1n : this.range.base;

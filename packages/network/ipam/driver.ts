@@ -9,8 +9,11 @@ export interface IpamDriver {
   open(network: NetworkRecord): void;
   /** The network is gone; gives its subnets back. */
   close(network: NetworkRecord): void | Promise<void>;
-  /** The wanted address, or the next free one; "" where the network has no subnet of the family. Throws GantryError. */
-  allocate(network: NetworkRecord, family: 4 | 6, wanted: string, mac: string): string | Promise<string>;
+  /**
+   * The wanted address, or the next free one; "" where the network has no subnet of the family. `last` is one that the
+   * container had before, to be given again where it is free. Throws GantryError.
+   */
+  allocate(network: NetworkRecord, family: 4 | 6, wanted: string, mac: string, last?: string): string | Promise<string>;
   /** Whether nobody else had the address lately; a false one is announced to the neighbours. */
   isFresh(network: NetworkRecord, cidr: string): boolean;
   /** An endpoint held this address before a restart. */

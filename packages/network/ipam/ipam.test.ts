@@ -108,4 +108,17 @@ describe("addresses of a subnet", () => {
     expect(set.next()).toBe("fd00::fde9");
     expect(performance.now() - begin).toBeLessThan(20_000);
   });
+
+  test("a network's own address and its broadcast address are nobody's to ask for; a last one comes back where it is free", () => {
+    const set = new AddressSet(cidr("10.0.0.0/24"));
+    for (const text of ["10.0.0.0", "10.0.0.255"]) {
+      expect(() => set.take(text)).toThrow("Address already in use");
+      expect(set.tryTake(text)).toBe(false);
+    }
+    const six = new AddressSet(cidr("fd00::/64"));
+    expect(() => six.take("fd00::")).toThrow("Address already in use");
+    six.take("fd00::ffff:ffff:ffff:ffff");
+    new AddressSet(cidr("10.0.0.0/31")).take("10.0.0.0");
+    expect([set.tryTake("10.0.0.9"), set.tryTake("10.0.0.9"), set.tryTake("10.0.1.9")]).toEqual([true, false, false]);
+  });
 });

@@ -1,4 +1,4 @@
-import { forbidden, type IPAMPool, invalidParameter } from "@gantry/spec";
+import { forbidden, type IPAMPool, invalidParameter, messageOf, systemError } from "@gantry/spec";
 import { bare, type NetworkRecord } from "../model.ts";
 import { AddressSet } from "./addresses.ts";
 import { type Cidr, contains, covers, formatCidr, parseAddress, parseCidr } from "./cidr.ts";
@@ -18,10 +18,14 @@ export class AddressManager implements IpamDriver {
   plan(network: NetworkRecord, busy: Cidr[]): void {
     const others = [...this.sets.values()].flat().map((set) => set.subnet);
     const config: IPAMPool[] = [];
+    const idle: IPAMPool[] = [];
     const chosenHere = new Set<IPAMPool>();
     for (const pool of network.ipam.config) {
       const subnet = checkPool(pool);
-      if ((subnet.family === 4 && !network.ipv4) || (subnet.family === 6 && !network.ipv6)) continue;
+      if ((subnet.family === 4 && !network.ipv4) || (subnet.family === 6 && !network.ipv6)) {
+        idle.push(pool);
+        continue;
+      }
       refuseOverlap(subnet, others);
       others.push(subnet);
       config.push({ ...pool, Subnet: formatCidr(subnet) });
@@ -36,10 +40,10 @@ export class AddressManager implements IpamDriver {
       config.push(pool);
     }
     network.ipam.config = config;
+    if (idle.length > 0) network.ipam.idle = idle;
     network.gateways = {};
     for (const pool of config) {
-      const gateway = pool.Gateway ? bare(pool.Gateway) : addressSet(pool).next();
-      if (gateway === null) throw forbidden("no available IPv4 addresses on this network's address pools");
+      const gateway = chooseGateway(pool);
       network.gateways[pool.Subnet!] = gateway;
       if (chosenHere.has(pool) || network.predefined) pool.Gateway = gateway;
     }
@@ -56,8 +60,8 @@ export class AddressManager implements IpamDriver {
     this.sets.delete(network.id);
   }
 
-  /** Gives an endpoint an address of one family with its prefix length: the wanted one, or the next free. Throws forbidden. */
-  allocate(network: NetworkRecord, family: 4 | 6, wanted: string): string {
+  /** Gives an endpoint an address of one family with its prefix length: the wanted one, the one it had last, or the next free. Throws forbidden. */
+  allocate(network: NetworkRecord, family: 4 | 6, wanted: string, _mac: string, last = ""): string {
     const sets = (this.sets.get(network.id) ?? []).filter((set) => set.subnet.family === family);
     if (wanted !== "") {
       const address = parseAddress(wanted);
@@ -67,6 +71,7 @@ export class AddressManager implements IpamDriver {
       set.take(wanted);
       return `${wanted}/${set.subnet.prefix}`;
     }
+    for (const set of sets) if (last !== "" && set.tryTake(last)) return `${last}/${set.subnet.prefix}`;
     for (const set of sets) {
       const address = set.next();
       if (address !== null) return `${address}/${set.subnet.prefix}`;
@@ -118,10 +123,13 @@ function checkPool(pool: IPAMPool): Cidr {
     const range = parseCidr(pool.IPRange);
     if (range === null)
       throw invalidParameter(`invalid network config:\ninvalid ip-range ${pool.IPRange}: invalid CIDR block notation`);
-    if (!covers(subnet, range))
-      throw invalidParameter(
-        `invalid network config:\ninvalid ip-range ${pool.IPRange}: parent subnet is a smaller CIDR`,
-      );
+    if (!covers(subnet, range)) {
+      const why =
+        range.prefix < subnet.prefix
+          ? `CIDR block is bigger than its parent subnet ${formatCidr(subnet)}`
+          : `parent subnet ${formatCidr(subnet)} doesn't contain ip-range`;
+      throw invalidParameter(`invalid network config:\ninvalid ip-range ${pool.IPRange}: ${why}`);
+    }
   }
   const addresses = { ...(pool.AuxiliaryAddresses ?? {}), ...(pool.Gateway ? { gateway: pool.Gateway } : {}) };
   for (const [name, text] of Object.entries(addresses)) {
@@ -134,6 +142,26 @@ function checkPool(pool: IPAMPool): Cidr {
       );
   }
   return subnet;
+}
+
+/** The gateway asked for, or the first address, taken before those that are kept for others. Throws in Docker's words where one is taken already. */
+function chooseGateway(pool: IPAMPool): string {
+  const subnet = parseCidr(pool.Subnet!)!;
+  const set = new AddressSet(subnet, pool.IPRange ? parseCidr(pool.IPRange)! : subnet);
+  const take = (address: string, what: string) => {
+    try {
+      set.take(address);
+    } catch (error) {
+      throw systemError(`failed to allocate ${what}: ${messageOf(error)}`);
+    }
+  };
+  if (pool.Gateway) take(bare(pool.Gateway), `gateway (${bare(pool.Gateway)})`);
+  const gateway = pool.Gateway ? bare(pool.Gateway) : set.next();
+  if (gateway === null) throw forbidden("no available IPv4 addresses on this network's address pools");
+  for (const [name, address] of Object.entries(pool.AuxiliaryAddresses ?? {})) {
+    take(bare(address), `secondary ip address (${name}:${bare(address)})`);
+  }
+  return gateway;
 }
 
 function addressSet(pool: IPAMPool): AddressSet {
