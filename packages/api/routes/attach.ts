@@ -36,7 +36,8 @@ async function attach(
   parseDetachKeys(detachKeys);
   const request = { stdin: stdin === true, stdout: stdout === true, stderr: stderr === true };
   // Asked for before the answer goes out: from here on no output is missed.
-  const attaching = stream === true ? attachContainer(container, request) : Promise.resolve(null);
+  const attaching =
+    stream === true && (stdin || stdout || stderr) ? attachContainer(container, request) : Promise.resolve(null);
   attaching.catch(() => {});
   const client = open();
   container.emit("attach");

@@ -14,7 +14,8 @@ export function eventRoutes(engine: Engine): Route[] {
       const since = parseTimestamp(context.query.since);
       const until = parseTimestamp(context.query.until);
       if (since !== null && until !== null && until < since) {
-        throw invalidParameter("`since` time cannot be after `until` time");
+        const shown = (ns: bigint) => `${ns / 1_000_000_000n}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}`;
+        throw invalidParameter(`\`since\` time (${shown(since)}) cannot be after \`until\` time (${shown(until)})`);
       }
       const stream = context.stream();
       const send = (event: EventMessage) => {

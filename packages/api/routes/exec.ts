@@ -1,12 +1,13 @@
 import { checkExecStart, createExec, type Engine, inspectExec, sizeOf, startExec } from "@gantry/engine";
 import type { AttachStream } from "@gantry/libcontainer";
-import { conflict, ExecConfig, ExecStartRequest, messageOf } from "@gantry/spec";
+import { conflict, ExecConfig, ExecStartRequest, invalidParameter, messageOf } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
+import { terminalSide } from "./containers.ts";
 import { frame, unframer } from "./frames.ts";
 import { pump, streamType } from "./stdio.ts";
 
-const number = Type.Optional(Type.Integer());
+const text = Type.Optional(Type.String());
 
 /** Processes in running containers: create, start (attached or not), inspect, resize. */
 export function execRoutes(engine: Engine): Route[] {
@@ -16,6 +17,7 @@ export function execRoutes(engine: Engine): Route[] {
       "/containers/{name:.*}/exec",
       { body: ExecConfig, bodyName: "ExecCreateRequest" },
       async (context) => {
+        if ((context.body.Cmd?.length ?? 0) === 0) throw invalidParameter("No exec command specified");
         const container = engine.containers.get(context.params["name"] as string);
         context.json({ Id: await createExec(engine, container, context.body) }, 201);
       },
@@ -79,10 +81,11 @@ export function execRoutes(engine: Engine): Route[] {
     route("GET", "/exec/{id}/json", {}, (context) => {
       context.json(inspectExec(engine.execs.get(context.params["id"] as string)));
     }),
-    route("POST", "/exec/{id}/resize", { query: Type.Object({ h: number, w: number }) }, async (context) => {
+    route("POST", "/exec/{id}/resize", { query: Type.Object({ h: text, w: text }) }, async (context) => {
+      const [h, w] = [terminalSide("height", context.query.h), terminalSide("width", context.query.w)];
       const exec = engine.execs.get(context.params["id"] as string);
       if (!exec.running || exec.task === null) throw conflict(`exec ${exec.id} is not running`);
-      await exec.task.resize(context.query.h ?? 0, context.query.w ?? 0);
+      await exec.task.resize(h, w);
       context.empty(200);
     }),
   ];

@@ -20,9 +20,14 @@ export function volumeRoutes(engine: Engine): Route[] {
     route("GET", "/volumes", { query: Type.Object({ filters: text }) }, (context) => {
       context.json({ Volumes: listVolumes(engine, Filters.parse(context.query.filters)), Warnings: null });
     }),
-    route("POST", "/volumes/create", { body: VolumeCreate, bodyName: "CreateRequest" }, async (context) => {
-      context.json(await createVolume(engine, context.body), 201);
-    }),
+    route(
+      "POST",
+      "/volumes/create",
+      { body: VolumeCreate, bodyName: "CreateOptions", bodyOptional: true },
+      async (context) => {
+        context.json(await createVolume(engine, context.body), 201);
+      },
+    ),
     route("POST", "/volumes/prune", { query: Type.Object({ filters: text }) }, async (context) => {
       const filters = Filters.parse(context.query.filters);
       // Up to API 1.41 named volumes went too.

@@ -2,7 +2,7 @@ import type { ExitStatus, Task } from "@gantry/libcontainer";
 import { messageOf } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { now } from "../time.ts";
-import { releaseHostMounts } from "../volumes/host-mounts.ts";
+import { emitVolumeEvents, releaseHostMounts } from "../volumes/host-mounts.ts";
 import type { Container } from "./container.ts";
 import { removeLocked } from "./remove.ts";
 import { considerRestart } from "./restart.ts";
@@ -29,6 +29,8 @@ export async function afterExit(engine: Engine, container: Container, task: Task
   const ranMs = Date.now() - Date.parse(state.startedAt);
   container.stopHealth?.();
   container.stopHealth = null;
+  // As with Docker: what is not watched is not healthy.
+  if (state.health !== undefined) state.health.Status = "unhealthy";
   container.task = null;
   state.status = "exited";
   state.pid = 0;
@@ -38,6 +40,7 @@ export async function afterExit(engine: Engine, container: Container, task: Task
   state.error = "";
   if (status.oomKilled) container.emit("oom");
   engine.execs.containerExited(container);
+  const joined = keepNetworkIds(engine, container);
 
   // Addresses and ports are given back before anyone is told, so that the next container can have them.
   const released = engine.network.release(container.id).catch((error) => {
@@ -53,17 +56,31 @@ export async function afterExit(engine: Engine, container: Container, task: Task
   const again = considerRestart(engine, container, status, ranMs);
   const autoRemove = record.hostConfig.AutoRemove === true && !again && !engine.stopping;
   if (again) state.status = "restarting";
+  emitVolumeEvents(container, "unmount");
   container.emit("die", {
     exitCode: String(status.exitCode),
     execDuration: String(Math.max(0, Math.floor(ranMs / 1000))),
   });
-  if (!autoRemove) container.saveState();
+  if (!autoRemove) joined ? container.save() : container.saveState();
   container.notifyExit({ exitCode: status.exitCode });
   if (autoRemove && !container.removing) {
     await removeLocked(engine, container, { force: true, volumes: true, after: cleaned });
     return;
   }
   await cleaned;
+}
+
+/** A stopped container still says which networks it was in. Tells whether that is news. */
+function keepNetworkIds(engine: Engine, container: Container): boolean {
+  const { endpoints } = container.record;
+  let changed = false;
+  for (const [name, { NetworkID }] of Object.entries(engine.network.endpoints(container.id))) {
+    const asked = endpoints[name];
+    if (!NetworkID || asked === undefined || asked.NetworkID === NetworkID) continue;
+    endpoints[name] = { ...asked, NetworkID };
+    changed = true;
+  }
+  return changed;
 }
 
 async function deleteTask(engine: Engine, container: Container, task: Task): Promise<void> {

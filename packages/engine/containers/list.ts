@@ -56,6 +56,7 @@ export async function listContainers(engine: Engine, options: ListOptions): Prom
       throw invalidParameter(`invalid filter 'exited=${text}': strconv.Atoi: parsing "${text}": invalid syntax`);
     return Number(text);
   });
+  for (const key of ["publish", "expose"] as const) for (const port of filters.get(key)) checkPort(key, port);
   const before = boundary(engine, filters, "before");
   const since = boundary(engine, filters, "since");
   const ancestors = ancestorIds(engine, filters);
@@ -142,6 +143,17 @@ function matches(
           ),
         ))
   );
+}
+
+/** Refuses what is no port or range of ports. */
+function checkPort(key: string, text: string): void {
+  const [range = ""] = text.split("/");
+  for (const port of range.split("-")) {
+    if (/^\d{1,5}$/.test(port) && Number(port) <= 65535) continue;
+    throw invalidParameter(
+      `error while looking up for ${key} ${text}: strconv.ParseUint: parsing ${JSON.stringify(port)}: invalid syntax`,
+    );
+  }
 }
 
 function networkMatches(filters: Filters, summary: ContainerSummary): boolean {

@@ -58,6 +58,7 @@ async function killAndWait(container: Container): Promise<void> {
   container.state.manuallyStopped = true;
   if (container.paused) await task.resume().catch(() => {});
   await task.kill(9);
+  container.emit("kill", { signal: "9" });
   if (exited !== null) await exited;
 }
 

@@ -4,7 +4,7 @@ import { conflict, GantryError, invalidParameter, messageOf, notModified, system
 import type { Engine } from "../engine.ts";
 import { startHealth } from "../health/monitor.ts";
 import { now } from "../time.ts";
-import { acquireHostMounts, releaseHostMounts } from "../volumes/host-mounts.ts";
+import { acquireHostMounts, emitVolumeEvents, releaseHostMounts } from "../volumes/host-mounts.ts";
 import type { Container } from "./container.ts";
 import { watchExit } from "./exit.ts";
 import { abandon } from "./prepare.ts";
@@ -54,13 +54,17 @@ export async function startLocked(engine: Engine, container: Container, options:
       const request = await runtimeRequest(engine, container, files);
       task = await engine.runtime(container.record.runtime).create(request);
     }
+    emitVolumeEvents(container, "mount");
     await attachEarly(container, task);
     if (ownsNetwork(container)) await plumb(engine, container, task);
     // Taken before it runs: whoever asks for the log since then is to see its first line.
     begun = now();
     await task.start();
   } catch (error) {
-    if (task !== null) await abandon(task);
+    if (task !== null) {
+      await abandon(task);
+      emitVolumeEvents(container, "unmount");
+    }
     if (sandboxed) await engine.network.release(container.id).catch(() => {});
     containerShm.release(container);
     releaseHostMounts(engine, container);
@@ -86,7 +90,6 @@ export async function startLocked(engine: Engine, container: Container, options:
   state.oomKilled = false;
   state.startedAt = begun;
   state.startedBefore = true;
-  delete state.health;
   startHealth(engine, container);
   container.saveState();
   container.emit("start");

@@ -1,4 +1,4 @@
-import { conflict, type HostConfig, invalidParameter, type UpdateConfig } from "@gantry/spec";
+import { conflict, GantryError, type HostConfig, invalidParameter, type UpdateConfig } from "@gantry/spec";
 import { validateRestartPolicy } from "../config/host-config.ts";
 import { validateResources } from "../config/limits.ts";
 import type { Engine } from "../engine.ts";
@@ -22,10 +22,47 @@ const FIELDS = [
   "PidsLimit",
 ] as const;
 
+/** Refuses what cannot go together, in the request and with what is set already; in Docker's words, and its order. */
+function checkUpdate(container: Container, request: UpdateConfig, updated: HostConfig): void {
+  const { hostConfig } = container.record;
+  if ((request.NanoCpus ?? 0) > 0) {
+    for (const [field, what] of [
+      ["CpuPeriod", "CPU Period"],
+      ["CpuQuota", "CPU Quota"],
+    ] as const) {
+      if ((hostConfig[field] ?? 0) > 0) {
+        throw conflict(`Conflicting options: Nano CPUs cannot be updated as ${what} has already been set`);
+      }
+    }
+  }
+  for (const [field, what] of [
+    ["CpuPeriod", "CPU Period"],
+    ["CpuQuota", "CPU Quota"],
+  ] as const) {
+    if ((request[field] ?? 0) > 0 && (hostConfig.NanoCpus ?? 0) > 0) {
+      throw conflict(`Conflicting options: ${what} cannot be updated as NanoCPUs has already been set`);
+    }
+  }
+  if (
+    (request.Memory ?? 0) > 0 &&
+    (request.MemorySwap ?? 0) === 0 &&
+    (hostConfig.MemorySwap ?? 0) > 0 &&
+    (updated.Memory ?? 0) > (hostConfig.MemorySwap as number)
+  ) {
+    throw conflict(
+      "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+    );
+  }
+}
+
 /** Changes limits, published ports and restart policy of a container, running or not. Fields that are absent or zero stay. */
 export async function updateContainer(engine: Engine, container: Container, request: UpdateConfig): Promise<string[]> {
   const warnings: string[] = [];
   return container.lock.run(async () => {
+    const refused = (error: unknown) =>
+      error instanceof GantryError
+        ? new GantryError(error.kind, `Cannot update container ${container.id}: ${error.message}`, { cause: error })
+        : error;
     if (container.removing || container.removed) {
       throw conflict(`cannot update container ${container.id}: container is marked for removal and cannot be "update"`);
     }
@@ -34,7 +71,9 @@ export async function updateContainer(engine: Engine, container: Container, requ
     if (policy?.Name) {
       validateRestartPolicy(policy);
       if (hostConfig.AutoRemove === true && policy.Name !== "no") {
-        throw invalidParameter("Restart policy cannot be updated because AutoRemove is enabled for the container");
+        throw refused(
+          invalidParameter("Restart policy cannot be updated because AutoRemove is enabled for the container"),
+        );
       }
     }
     const updated: HostConfig = { ...hostConfig };
@@ -43,24 +82,12 @@ export async function updateContainer(engine: Engine, container: Container, requ
       if (value !== null && value !== undefined && value !== 0 && value !== "")
         Object.assign(updated, { [field]: value });
     }
-    if ((request.NanoCpus ?? 0) > 0 && ((hostConfig.CpuPeriod ?? 0) > 0 || (hostConfig.CpuQuota ?? 0) > 0)) {
-      throw conflict("Conflicting options: Nano CPUs cannot be updated as CPU Period or Quota has already been set");
-    }
-    if ((request.CpuPeriod ?? 0) > 0 || (request.CpuQuota ?? 0) > 0) {
-      if ((hostConfig.NanoCpus ?? 0) > 0) {
-        throw conflict("Conflicting options: CPU Period and Quota cannot be updated as NanoCPUs has already been set");
-      }
-    }
-    const limit = updated.Memory ?? 0;
-    if (
-      (request.Memory ?? 0) > 0 &&
-      (request.MemorySwap ?? 0) === 0 &&
-      (hostConfig.MemorySwap ?? 0) > 0 &&
-      limit > (hostConfig.MemorySwap as number)
-    ) {
-      throw conflict(
-        "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
-      );
+    // What is wrong in itself comes first.
+    validateResources(Object.fromEntries(FIELDS.map((field) => [field, request[field]])) as HostConfig, [], true);
+    try {
+      checkUpdate(container, request, updated);
+    } catch (error) {
+      throw refused(error);
     }
     validateResources(updated, warnings, true);
     if (container.task !== null && container.running) {
@@ -74,6 +101,8 @@ export async function updateContainer(engine: Engine, container: Container, requ
     if (policy?.Name) {
       updated.RestartPolicy = { Name: policy.Name, MaximumRetryCount: policy.MaximumRetryCount ?? 0 };
     }
+    // -1 has lifted the limit; what is shown then is none.
+    if ((updated.PidsLimit ?? 0) < 0) updated.PidsLimit = 0;
     container.record.hostConfig = updated;
     container.save();
     container.emit("update");

@@ -35,7 +35,13 @@ function requireRunning(container: Container): void {
 /** Registers a process to be run in a running container. */
 export async function createExec(engine: Engine, container: Container, config: ExecConfig): Promise<string> {
   if ((config.Cmd?.length ?? 0) === 0) throw invalidParameter("No exec command specified");
-  if (config.DetachKeys) parseDetachKeys(config.DetachKeys);
+  if (config.DetachKeys) {
+    try {
+      parseDetachKeys(config.DetachKeys);
+    } catch (error) {
+      throw invalidParameter(`Invalid escape keys (${config.DetachKeys}) provided`, error);
+    }
+  }
   for (const text of [...(config.Cmd ?? []), ...(config.Env ?? [])]) {
     if (text.includes("\0")) throw invalidParameter("invalid argument: it contains a NUL byte");
   }
@@ -56,10 +62,16 @@ export async function createExec(engine: Engine, container: Container, config: E
     prepared: null,
   };
   engine.execs.add(exec);
-  container.emit(`exec_create: ${(config.Cmd ?? []).join(" ")}`, { execID: id });
+  container.emit(`exec_create: ${commandText(config)}`, { execID: id });
   // After the answer has gone out.
   setImmediate(() => prepare(engine, exec));
   return id;
+}
+
+/** A command in events: its name, a space, and what follows. */
+export function commandText({ Cmd }: ExecConfig): string {
+  const [name = "", ...args] = Cmd ?? [];
+  return `${name} ${args.join(" ")}`;
 }
 
 /** A terminal's size is known only at its start; everything else is. */
@@ -181,7 +193,7 @@ export async function startExec(
     }
     await task.start();
     exec.pid = task.pid;
-    container.emit(`exec_start: ${(exec.config.Cmd ?? []).join(" ")}`, { execID: exec.id });
+    container.emit(`exec_start: ${commandText(exec.config)}`, { execID: exec.id });
     exec.done = task.wait().then(
       (status) => {
         engine.execs.ended(exec, status.exitCode);

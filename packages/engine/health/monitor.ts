@@ -13,12 +13,15 @@ const KEPT = 5;
 export function startHealth(engine: Engine, container: Container, keep?: Health): void {
   container.stopHealth?.();
   container.stopHealth = null;
+  const past = container.state.health?.Log ?? [];
+  delete container.state.health;
   const check = container.record.config.Healthcheck;
   const test = check?.Test ?? [];
   if (!check || test.length === 0 || test[0] === "NONE") return;
   const command = probeCommand(test, container.record.config.Shell ?? null);
   if (command === null) return;
-  const health: Health = keep ?? { Status: "starting", FailingStreak: 0, Log: [] };
+  // What was found in a run before stays to be read.
+  const health: Health = keep ?? { Status: "starting", FailingStreak: 0, Log: past };
   container.state.health = health;
   const ms = (ns: number | null | undefined, fallback: number) => (ns || fallback) / 1e6;
   const interval = ms(check.Interval, DEFAULT_NS);

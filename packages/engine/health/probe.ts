@@ -1,7 +1,7 @@
 import { messageOf } from "@gantry/spec";
 import type { Container } from "../containers/container.ts";
 import type { Engine } from "../engine.ts";
-import { startExec } from "../exec/exec.ts";
+import { commandText, startExec } from "../exec/exec.ts";
 import type { Exec } from "../exec/execs.ts";
 import { newId } from "../ids.ts";
 
@@ -30,6 +30,7 @@ export async function runProbe(
   };
   let output = "";
   let collected: Promise<void> = Promise.resolve();
+  container.emit(`exec_create: ${commandText(exec.config)}`, { execID: exec.id });
   try {
     await startExec(engine, exec, null, { stdin: false, stdout: true, stderr: true }, (stream) => {
       collected = collect(stream.output, (text) => {

@@ -1,6 +1,21 @@
 import { mkdirSync, readFileSync, rmdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { invalidParameter, messageOf } from "@gantry/spec";
-import { AT, close, MNT, MOVE_MOUNT, MS, mount, moveMount, OPEN_TREE, openTree, S, statx, umount } from "@gantry/sys";
+import {
+  AT,
+  close,
+  errnoMessage,
+  MNT,
+  MOVE_MOUNT,
+  MS,
+  mount,
+  moveMount,
+  OPEN_TREE,
+  openTree,
+  S,
+  SysError,
+  statx,
+  umount,
+} from "@gantry/sys";
 import type { Container } from "../containers/container.ts";
 import type { ContainerMount } from "../containers/record.ts";
 import type { Engine } from "../engine.ts";
@@ -16,6 +31,16 @@ export async function acquireHostMounts(engine: Engine, container: Container): P
     if (entry.type === "volume") mountVolume(engine, entry);
     else if (entry.type === "image") await mountImage(engine, container, entry, index);
     if (entry.subpath) mountPart(engine, container, entry, index);
+  }
+}
+
+/** Tells of a container's volumes that it has them now ("mount"), or has no more ("unmount"). */
+export function emitVolumeEvents({ engine, id, record }: Container, action: "mount" | "unmount"): void {
+  for (const { type, name, driver = "local", destination, rw, propagation } of record.mounts) {
+    if (type !== "volume" || name === undefined) continue;
+    const use: Record<string, string> =
+      action === "mount" ? { destination, propagation, "read/write": String(rw) } : {};
+    engine.events.emit("volume", action, name, { container: id, driver, ...use });
   }
 }
 
@@ -86,8 +111,12 @@ function mountVolume(engine: Engine, entry: ContainerMount): void {
   try {
     mount(source, entry.source, type === "none" ? "" : type, flags, data);
   } catch (error) {
+    const words = [flags === 0 ? "" : `, flags: 0x${flags.toString(16)}`, data === "" ? "" : `, data: ${data}`].join(
+      "",
+    );
+    const reason = error instanceof SysError ? errnoMessage(error.errno) : messageOf(error);
     throw invalidParameter(
-      `error while mounting volume '${entry.source}': failed to mount local volume: mount ${source}:${entry.source}, flags: 0x${flags.toString(16)}${data === "" ? "" : `, data: ${data}`}: ${messageOf(error)}`,
+      `error while mounting volume '${entry.source}': failed to mount local volume: mount ${source}:${entry.source}${words}: ${reason}`,
     );
   }
 }

@@ -1,4 +1,12 @@
-import { conflict, invalidParameter, messageOf, notFound, type Volume, type VolumeCreate } from "@gantry/spec";
+import {
+  conflict,
+  invalidParameter,
+  messageOf,
+  notFound,
+  systemError,
+  type Volume,
+  type VolumeCreate,
+} from "@gantry/spec";
 import type { StoredVolume } from "@gantry/storage";
 import { invalidVolumeName } from "../config/mounts.ts";
 import { volumeUsers } from "../containers/remove.ts";
@@ -30,7 +38,7 @@ export function inspectVolume(engine: Engine, name: string): Volume {
   return toVolume(get(engine, name));
 }
 
-/** Makes a volume; one that exists already is given back (a different driver or different options are refused). */
+/** Makes a volume; one that exists already is given back, whatever its options. */
 export async function createVolume(engine: Engine, request: VolumeCreate): Promise<Volume> {
   const driver = request.Driver || "local";
   const name = request.Name || newId();
@@ -38,14 +46,10 @@ export async function createVolume(engine: Engine, request: VolumeCreate): Promi
     throw notFound(`create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`);
   }
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name) || name.length > 255) throw invalidVolumeName(name);
-  checkOptions(name, request.DriverOpts ?? {});
   const existing = engine.storage.volumes.get(name);
-  if (existing !== null) {
-    const wanted = request.DriverOpts ?? {};
-    const same = Object.entries(wanted).every(([key, value]) => existing.driverOpts[key] === value);
-    if (!same) throw conflict(`create ${name}: volume ${name} already exists with different options`);
-    return toVolume(existing);
-  }
+  // Of one that is there, no more is asked than that its driver is the same.
+  if (existing !== null) return toVolume(existing);
+  checkOptions(name, request.DriverOpts ?? {});
   const labels = { ...request.Labels, ...(request.Name ? {} : { [ANONYMOUS]: "" }) };
   const volume = await engine.storage.volumes.create(name, { labels, driverOpts: request.DriverOpts ?? {} });
   engine.events.emit("volume", "create", name, { driver });
@@ -59,7 +63,8 @@ function checkOptions(name: string, options: Record<string, string>): void {
       throw invalidParameter(`create ${name}: invalid option: "${key}"`);
   }
   const { type, device, o } = options;
-  if (type !== undefined && device === undefined)
+  if (options["size"] !== undefined) throw systemError(`create ${name}: quota size requested but no quota support`);
+  if ((type !== undefined || o !== undefined) && device === undefined)
     throw invalidParameter(`create ${name}: missing required option: "device"`);
   if (
     device !== undefined &&
