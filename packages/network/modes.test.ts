@@ -50,6 +50,38 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
     hidden: serve(fd, "tcp", any, 81),
   });
 
+  test("networks of macvlan share an interface of the host, but for mode passthru", async () => {
+    await start();
+    const make = (Name: string, n: number, more = {}) =>
+      net.create({
+        Name,
+        Driver: "macvlan",
+        Options: { parent: "eth0", ...more },
+        IPAM: { Config: [{ Subnet: `10.${n}.0.0/24` }] },
+      });
+    const one = await make("one", 231);
+    await make("two", 232);
+    for (const name of ["one", "two"]) {
+      await box(name, name, false);
+      expect(net.endpoints(name)[name]!.IPAddress).toMatch(/^10\.23[12]\.0\.2$/);
+    }
+    const passthru = { macvlan_mode: "passthru" };
+    await net.release("two");
+    await net.remove("two");
+    await expect(make("three", 233, passthru)).rejects.toThrow(
+      `cannot use mode passthru, macvlan network ${one.id} is already using parent interface eth0`,
+    );
+    await net.release("one");
+    await net.remove("one");
+    const { id } = await make("three", 233, passthru);
+    await expect(make("four", 234)).rejects.toThrow(
+      `macvlan network ${id} is already using parent interface eth0 in mode passthru`,
+    );
+    await net.remove("three");
+    const bad = { [`${BRIDGE}.host_binding_ipv4`]: "bad" };
+    await expect(net.create({ Name: "bad", Options: bad })).rejects.toThrow("value: bad (nil ip)");
+  });
+
   test("a network of IPv6 alone: published, named, apart from others", async () => {
     await start();
     await net.create({ Name: "six", EnableIPv4: false, EnableIPv6: true });

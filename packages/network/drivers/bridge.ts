@@ -4,7 +4,7 @@ import { type BridgePortFlags, formatMac, isErrno, parseLink } from "@gantry/sys
 import type { Firewall } from "../firewall/firewall.ts";
 import type { FirewallNetwork, GatewayMode } from "../firewall/ruleset.ts";
 import type { Host } from "../host.ts";
-import { parseCidr } from "../ipam/cidr.ts";
+import { parseAddress, parseCidr } from "../ipam/cidr.ts";
 import type { Endpoint, NetworkRecord } from "../model.ts";
 import { linkLocalAddress, ownAddresses } from "../own-address.ts";
 import { readSysctl, writeSysctl } from "../sysctl.ts";
@@ -35,6 +35,10 @@ export class BridgeDriver implements Driver {
     }
     mtuOption(options);
     linkNameOption(options, `${PREFIX}name`);
+    const binding = options[`${PREFIX}host_binding_ipv4`] ?? "";
+    if (binding !== "" && parseAddress(binding)?.family !== 4) {
+      throw invalidParameter(`failed to parse ${PREFIX}host_binding_ipv4 value: ${binding} (nil ip)`);
+    }
     const subnets = network.ipam.config.map((pool) => pool.Subnet ?? "").filter((subnet) => subnet !== "");
     const six = subnets.filter((subnet) => subnet.includes(":")).length;
     if ((network.ipv6 && six > 1) || (network.ipv4 && subnets.length - six > 1)) {

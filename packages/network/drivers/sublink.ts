@@ -13,8 +13,7 @@ const IPVLAN_FLAGS = ["bridge", "private", "vepa"] as const;
 
 /** macvlan and ipvlan: an endpoint is a sublink of one of the host's own interfaces and stands in its network. */
 export class SublinkDriver implements Driver {
-  /** Parents by network. */
-  private readonly parents = new Map<string, string>();
+  private readonly networks = new Map<string, NetworkRecord>();
 
   constructor(
     readonly name: Kind,
@@ -32,29 +31,47 @@ export class SublinkDriver implements Driver {
   create(network: NetworkRecord): void {
     const parent = network.internal ? "" : (network.options["parent"] ?? "");
     const name = parent || `${this.name === "macvlan" ? "dm" : "di"}-${network.id.slice(0, 12)}`;
-    for (const [id, other] of this.parents) {
-      if (other === name) throw forbidden(`network ${id.slice(0, 12)} is already using parent interface ${name}`);
-    }
+    const sharers = this.sharers(name);
+    for (const other of sharers) this.refuseSharing(network, other);
     network.state["parent"] = name;
     try {
       this.ensureParent(network);
       this.probe(network);
+      // Whichever is removed last deletes it.
+      if (sharers.some((other) => other.state["made"] === "1")) network.state["made"] = "1";
     } catch (error) {
       if (network.state["made"] === "1") this.host.deleteLinksLater([network.state["parent"]!], 0);
       throw error;
     }
     network.options["parent"] = name;
-    this.parents.set(network.id, name);
+    this.networks.set(network.id, network);
   }
 
   restore(network: NetworkRecord): void {
     this.ensureParent(network);
-    this.parents.set(network.id, network.state["parent"]!);
+    this.networks.set(network.id, network);
   }
 
   async remove(network: NetworkRecord): Promise<void> {
-    this.parents.delete(network.id);
-    if (network.state["made"] === "1") await this.host.deleteNow([network.state["parent"]!]);
+    this.networks.delete(network.id);
+    if (network.state["made"] === "1" && this.sharers(network.state["parent"]!).length === 0)
+      await this.host.deleteNow([network.state["parent"]!]);
+  }
+
+  private sharers(parent: string): NetworkRecord[] {
+    return [...this.networks.values()].filter((network) => network.state["parent"] === parent);
+  }
+
+  /** Networks of macvlan may stand side by side on one interface, but for mode passthru, which takes it whole. */
+  private refuseSharing(network: NetworkRecord, other: NetworkRecord): void {
+    const using = `is already using parent interface ${other.state["parent"]}`;
+    if (this.name === "ipvlan") throw forbidden(`network di-${other.id.slice(0, 12)} ${using}`);
+    if (other.options["macvlan_mode"] === "passthru") {
+      throw forbidden(`macvlan network ${other.id} ${using} in mode passthru`);
+    }
+    if (network.options["macvlan_mode"] === "passthru") {
+      throw forbidden(`cannot use mode passthru, macvlan network ${other.id} ${using}`);
+    }
   }
 
   createEndpoint(network: NetworkRecord, endpoint: Endpoint): void {
