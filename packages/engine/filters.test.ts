@@ -3,9 +3,11 @@ import { Filters } from "./filters.ts";
 
 test("both forms of the document", () => {
   expect(Filters.parse('{"status":["running","paused"]}').get("status")).toEqual(["running", "paused"]);
-  expect(Filters.parse('{"status":{"running":true,"paused":false}}').get("status")).toEqual(["running"]);
+  expect(Filters.parse('{"status":{"running":true,"paused":false}}').get("status")).toEqual(["running", "paused"]);
   expect(Filters.parse("").size).toBe(0);
-  for (const bad of ["{", "[]", '{"a":1}', '{"a":[1]}']) expect(() => Filters.parse(bad)).toThrow("invalid filter");
+  expect(Filters.parse('{"label":null}').has("label")).toBe(false);
+  for (const bad of ["{", "[]", '{"a":1}', '{"a":[1]}', '{"a":{"b":1}}', '{"a":["b"]}c'])
+    expect(() => Filters.parse(bad)).toThrow("invalid filter");
 });
 
 test("labels: all of them, by name or by value", () => {
@@ -13,6 +15,13 @@ test("labels: all of them, by name or by value", () => {
   expect(filters.labels("label", { a: "", b: "c=d" })).toBe(true);
   expect(filters.labels("label", { a: "", b: "c" })).toBe(false);
   expect(filters.labels("label", null)).toBe(false);
+});
+
+test("the time of a prune: one, and a time or a duration", () => {
+  expect(Filters.parse("").until()).toBeNull();
+  expect(Filters.parse('{"until":["1700000000"]}').until()).toBe(1_700_000_000_000_000_000n);
+  expect(() => Filters.parse('{"until":["1h","2h"]}').until()).toThrow("more than one until filter specified");
+  expect(() => Filters.parse('{"until":["x"]}').until()).toThrow('failed to parse value as time or duration: "x"');
 });
 
 test("booleans and unknown keys", () => {

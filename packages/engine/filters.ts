@@ -1,4 +1,5 @@
 import { invalidParameter } from "@gantry/spec";
+import { parseTimestamp } from "./time.ts";
 
 /** The `filters` of a list request: by key, the values any of which may match. */
 export class Filters {
@@ -21,14 +22,11 @@ export class Filters {
     if (parsed === null) return new Filters(values);
     if (typeof parsed !== "object" || Array.isArray(parsed)) throw invalidParameter("invalid filter");
     for (const [key, entry] of Object.entries(parsed as object)) {
-      if (Array.isArray(entry) && entry.every((value) => typeof value === "string")) values.set(key, entry);
-      else if (typeof entry === "object" && entry !== null && !Array.isArray(entry)) {
-        values.set(
-          key,
-          Object.entries(entry)
-            .filter(([, on]) => on === true)
-            .map(([value]) => value),
-        );
+      if (entry === null) values.set(key, []);
+      else if (Array.isArray(entry) && entry.every((value) => typeof value === "string")) values.set(key, entry);
+      else if (typeof entry === "object" && Object.values(entry).every((on) => typeof on === "boolean")) {
+        // A value that is there counts, whatever is said of it.
+        values.set(key, Object.keys(entry));
       } else throw invalidParameter("invalid filter");
     }
     return new Filters(values);
@@ -78,6 +76,13 @@ export class Filters {
     });
   }
 
+  /** The point in time of a prune's `until`, of which there may be one; nanoseconds since 1970, null where absent. */
+  until(): bigint | null {
+    const values = this.get("until");
+    if (values.length > 1) throw invalidParameter("more than one until filter specified");
+    return values.length === 0 ? null : timeFilter(values[0] as string);
+  }
+
   /** A boolean filter; `fallback` where absent. Docker's values: 1, t, true, 0, f, false. */
   bool(key: string, fallback: boolean): boolean {
     if (!this.has(key)) return fallback;
@@ -88,6 +93,15 @@ export class Filters {
       throw invalidParameter(`invalid filter '${key}=[${values.join(" ")}]'`);
     }
     return isTrue;
+  }
+}
+
+/** A point in time, or a duration ago, as nanoseconds since 1970. */
+export function timeFilter(text: string): bigint | null {
+  try {
+    return parseTimestamp(text);
+  } catch {
+    throw invalidParameter(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
   }
 }
 

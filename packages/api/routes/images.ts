@@ -25,6 +25,7 @@ export function imageRoutes(images: Images): Route[] {
           all: query.all,
           filters: Filters.parse(query.filters),
           sharedSize: query["shared-size"],
+          containers: context.api >= 51,
           manifests: query.manifests && context.api >= 47,
         });
         context.json(list.map((image) => listEntryFor(image, context.api)));

@@ -51,6 +51,8 @@ export function swarmRoutes(): Route[] {
     route("POST", "/swarm/leave", {}, () => {
       throw unavailable("This node is not part of a swarm");
     }),
+    // Nor are there managed plugins: those of the host are found where they are, and listed by nobody.
+    route("GET", "/plugins", {}, (context) => context.json([])),
     route("POST", "/swarm/init", {}, refused),
     route("POST", "/swarm/join", {}, refused),
   ];

@@ -7,18 +7,27 @@ import {
   pruneVolumes,
   removeVolume,
 } from "@gantry/engine";
-import { VolumeCreate } from "@gantry/spec";
+import { invalidParameter, messageOf, VolumeCreate } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
 
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
 
+function parseFilters(given: string | undefined): Filters {
+  try {
+    return Filters.parse(given);
+  } catch (error) {
+    throw invalidParameter(`error reading volume filters: ${messageOf(error)}`);
+  }
+}
+
 /** /volumes. */
 export function volumeRoutes(engine: Engine): Route[] {
   return [
     route("GET", "/volumes", { query: Type.Object({ filters: text }) }, (context) => {
-      context.json({ Volumes: listVolumes(engine, Filters.parse(context.query.filters)), Warnings: null });
+      const filters = parseFilters(context.query.filters);
+      context.json({ Volumes: listVolumes(engine, filters), Warnings: null });
     }),
     route(
       "POST",

@@ -1,15 +1,15 @@
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../filters.ts";
-import { parseTime, parseTimestamp } from "../time.ts";
+import { parseTime } from "../time.ts";
 import { removeContainer } from "./remove.ts";
 
 /** Removes containers that do not run. */
 export async function pruneContainers(
   engine: Engine,
   filters: Filters,
-): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }> {
+): Promise<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }> {
   filters.allow("until", "label", "label!");
-  const until = filters.has("until") ? parseTimestamp(filters.get("until")[0]) : null;
+  const until = filters.until();
   const deleted: string[] = [];
   let freed = 0;
   for (const container of engine.containers.all()) {
@@ -27,5 +27,5 @@ export async function pruneContainers(
     }
   }
   engine.events.emit("container", "prune", "", { reclaimed: String(freed) });
-  return { ContainersDeleted: deleted, SpaceReclaimed: freed };
+  return { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: freed };
 }

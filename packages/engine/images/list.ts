@@ -11,7 +11,7 @@ export interface ListOptions {
   all?: boolean;
   filters: Filters;
   sharedSize?: boolean;
-  /** Also how many containers use each (`system df`). */
+  /** Also how many containers use each (`system df`, and lists from API 1.51 on). */
   containers?: boolean;
   /** Also each image's manifests (`image ls --tree`). */
   manifests?: boolean;
@@ -36,7 +36,7 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
       continue;
     }
     const summary: ImageSummary = {
-      Containers: options.containers || options.sharedSize ? room.containersUsing(image.id).length : -1,
+      Containers: options.containers ? room.containersUsing(image.id).length : -1,
       Created: Math.floor(createdMs(image) / 1000),
       Id: image.id,
       Labels: image.config.config?.Labels ?? null,

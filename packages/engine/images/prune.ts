@@ -15,6 +15,7 @@ const BREATH = 8;
  */
 export async function prune(room: ImageRoom, filters: Filters): Promise<ImagePruneResponse> {
   filters.allow("dangling", "label", "label!", "until");
+  filters.until();
   const danglingOnly = filters.bool("dangling", true);
   const { images } = room.storage;
   const all = images.list();

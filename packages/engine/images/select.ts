@@ -1,7 +1,7 @@
-import { invalidParameter, matchesReference, parseReference } from "@gantry/spec";
+import { matchesReference, parseReference } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
-import type { Filters } from "../filters.ts";
-import { parseTime, parseTimestamp } from "../time.ts";
+import { type Filters, timeFilter } from "../filters.ts";
+import { parseTime } from "../time.ts";
 import type { ImageRoom } from "./room.ts";
 
 /** When the image was made, in milliseconds since 1970; 0 where its config does not say. */
@@ -12,8 +12,7 @@ export function createdMs(image: StoredImage): number {
 
 /** Whether the image was made before a point in time, as the API takes one. Throws invalidParameter. */
 export function isBefore(image: StoredImage, until: string): boolean {
-  const limit = parseTimestamp(until);
-  if (limit === null) throw invalidParameter(`invalid timestamp ${JSON.stringify(until)}`);
+  const limit = timeFilter(until) ?? 0n;
   return createdMs(image) < Number(limit / 1_000_000n);
 }
 
@@ -37,6 +36,7 @@ export class Selection {
     const times = (key: string) => filters.get(key).map((name) => createdMs(room.storage.images.resolve(name)));
     this.#before = filters.has("before") ? Math.min(...times("before")) : undefined;
     this.#since = filters.has("since") ? Math.max(...times("since")) : undefined;
+    for (const until of filters.get("until")) timeFilter(until);
     this.dangling = filters.has("dangling") ? filters.bool("dangling", false) : undefined;
   }
 

@@ -11,7 +11,7 @@ import {
 import type { Container } from "../containers/container.ts";
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../filters.ts";
-import { parseTime, parseTimestamp } from "../time.ts";
+import { parseTime } from "../time.ts";
 
 const PREDEFINED = new Set(["bridge", "host", "none"]);
 const KEYS = ["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -22,7 +22,7 @@ export function listNetworks(engine: Engine, filters: Filters): NetworkInspect[]
   for (const type of filters.get("type")) {
     if (type !== "builtin" && type !== "custom") throw invalidParameter(`invalid filter: 'type'='${type}'`);
   }
-  const dangling = filters.has("dangling") ? filters.bool("dangling", false) : null;
+  const dangling = danglingOf(filters);
   return engine.network.list().filter((network) => {
     const builtin = PREDEFINED.has(network.Name);
     return (
@@ -35,6 +35,17 @@ export function listNetworks(engine: Engine, filters: Filters): NetworkInspect[]
       (dangling === null || (!builtin && Object.keys(network.Containers ?? {}).length === 0) === dangling)
     );
   });
+}
+
+/** Networks have words of their own for it. */
+function danglingOf(filters: Filters): boolean | null {
+  const values = filters.get("dangling");
+  if (values.length > 1) throw invalidParameter('got more than one value for filter key "dangling"');
+  if (values.length === 0) return null;
+  if (!["1", "0", "true", "false"].includes(values[0] as string)) {
+    throw invalidParameter(`invalid value for filter 'dangling', must be "true" (or "1"), or "false" (or "0")`);
+  }
+  return filters.bool("dangling", false);
 }
 
 export function createNetwork(engine: Engine, request: NetworkCreateRequest): Promise<{ id: string; warning: string }> {
@@ -142,9 +153,9 @@ function dropEndpoint(container: Container, networkName: string): void {
 }
 
 /** Removes networks without containers. */
-export async function pruneNetworks(engine: Engine, filters: Filters): Promise<{ NetworksDeleted: string[] }> {
+export async function pruneNetworks(engine: Engine, filters: Filters): Promise<{ NetworksDeleted: string[] | null }> {
   filters.allow("until", "label", "label!");
-  const until = filters.has("until") ? parseTimestamp(filters.get("until")[0]) : null;
+  const until = filters.until();
   const deleted: string[] = [];
   for (const network of engine.network.list()) {
     if (PREDEFINED.has(network.Name)) continue;
@@ -160,5 +171,5 @@ export async function pruneNetworks(engine: Engine, filters: Filters): Promise<{
     }
   }
   engine.events.emit("network", "prune", "", { reclaimed: "0" });
-  return { NetworksDeleted: deleted };
+  return { NetworksDeleted: deleted.length > 0 ? deleted : null };
 }
