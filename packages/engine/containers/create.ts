@@ -75,7 +75,7 @@ export async function createContainer(
   const made: (() => Promise<void>)[] = [];
   try {
     if (!config.Hostname && !host.NetworkMode?.startsWith("container:")) {
-      config.Hostname = host.NetworkMode === "host" || host.UTSMode === "host" ? hostName() : shortId(id);
+      config.Hostname = host.NetworkMode === "host" ? hostName() : shortId(id);
     }
     const diffIds = image?.rootfs.diff_ids ?? [];
     await engine.storage.layers.createContainer(id, diffIds);
