@@ -9,6 +9,7 @@ import {
   notFound,
   type Platform,
   type Reference,
+  referenceString,
   systemError,
 } from "@gantry/spec";
 import type { Lease, Storage } from "@gantry/storage";
@@ -71,7 +72,10 @@ export async function pullImage(room: PullRoom, reference: Reference, options: P
   const fetching = { signal: options.signal, backoff, stall: room.config.stallTimeout };
   const { repositories, first } = await resolveAnywhere(room, reference, name, fetching);
 
-  emit({ status: `Pulling from ${reference.path}`, id: wanted(reference) });
+  emit({
+    status: `Pulling from ${reference.path}`,
+    id: reference.digest ? referenceString(reference) : wanted(reference),
+  });
   let manifest: Manifest = first;
   for (let depth = 0; manifest.kind === "index"; depth++) {
     const choice = depth < MAX_DEPTH ? matchingManifests(manifest.index.manifests, platform)[0] : undefined;

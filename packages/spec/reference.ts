@@ -121,6 +121,13 @@ export function isNameOnly(reference: Reference): boolean {
   return reference.tag === undefined && reference.digest === undefined;
 }
 
+/** Throws invalidParameter for the name of a digest algorithm, under which nothing could be found again. */
+export function refuseAmbiguousTag(reference: Reference): void {
+  if (familiarName(reference) === "sha256") {
+    throw invalidParameter("refusing to create an ambiguous tag using digest algorithm as name");
+  }
+}
+
 /** Whether the text is a well-formed tag. */
 export function isTag(text: string): boolean {
   return ANCHORED_TAG.test(text);

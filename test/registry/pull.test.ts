@@ -122,7 +122,7 @@ describe.skipIf(!registryInstalled)("pull from a registry", () => {
     await seed(registry.url, "bydigest", "x", image);
     const name = `${registry.host}/bydigest@${image.manifest.digest}`;
     const said = statuses(await engine.pull(name));
-    expect(said[0]).toBe(`${image.manifest.digest}: Pulling from bydigest`);
+    expect(said[0]).toBe(`${name}: Pulling from bydigest`);
     const stored = engine.images.resolve(name);
     expect(stored.tags).toEqual([]);
     expect(stored.digests).toEqual([name]);

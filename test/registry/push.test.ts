@@ -90,6 +90,11 @@ describe.skipIf(!registryInstalled)("push to a registry", () => {
   });
 
   test("what is not here is refused", async () => {
+    await imported([{ name: "a", content: "a" }], "something:1");
+    await expect(engine.push(`${registry.host}/something`, { tag: "2" })).rejects.toMatchObject({
+      kind: "notFound",
+      message: `tag does not exist: ${registry.host}/something:2`,
+    });
     await expect(engine.push(`${registry.host}/nothing`, { tag: "1" })).rejects.toMatchObject({
       kind: "notFound",
       message: `An image does not exist locally with the tag: ${registry.host}/nothing`,

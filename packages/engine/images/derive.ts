@@ -8,6 +8,7 @@ import {
   invalidParameter,
   parseReference,
   type Reference,
+  refuseAmbiguousTag,
   withDefaultTag,
 } from "@gantry/spec";
 import type { Layer, StoredImage } from "@gantry/storage";
@@ -112,6 +113,7 @@ function targetName(repository: string | undefined, tag: string | undefined): Re
   if (!repository) return undefined;
   const reference = parseReference(tag ? `${repository}:${tag}` : repository);
   if (reference.digest) throw invalidParameter("cannot import digest reference");
+  refuseAmbiguousTag(reference);
   return withDefaultTag(reference);
 }
 

@@ -273,6 +273,11 @@ test("tags: moved ones leave the old image nameless; malformed ones are refused"
   expect(() => images.tag("two:1", `x@sha256:${"a".repeat(64)}`, "")).toThrow(
     "refusing to create a tag with a digest reference",
   );
+  const ambiguous = "refusing to create an ambiguous tag using digest algorithm as name";
+  expect(() => images.tag("two:1", "sha256", "1")).toThrow(ambiguous);
+  const known = storage.images.list().length;
+  await expect(imported("sha256:x")).rejects.toThrow(ambiguous);
+  expect(storage.images.list()).toHaveLength(known);
   expect(() => images.tag("nope", "x", "1")).toThrow("No such image: nope:latest");
 });
 

@@ -62,7 +62,11 @@ function missing(name: string): Error {
 
 function find(room: ImageRoom, reference: Reference) {
   const image = room.storage.images.list().find(({ tags }) => tags.includes(familiarString(reference)));
-  if (!image) throw missing(familiarName(reference));
+  if (!image) {
+    // Of a repository that is not here at all Docker says something else.
+    allTags(room, reference);
+    throw notFound(`tag does not exist: ${familiarString(reference)}`);
+  }
   return image;
 }
 

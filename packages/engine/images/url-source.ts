@@ -18,7 +18,10 @@ export async function openUrl(text: string, emit: Emit, signal?: AbortSignal): P
   const response = await fetch(url, { signal }).catch((error) => {
     throw systemError(`Get ${JSON.stringify(url.href)}: ${error instanceof Error ? error.message : error}`, error);
   });
-  if (!response.ok || !response.body) throw systemError(`Got HTTP status code >= 400: ${response.status}`);
+  if (!response.ok || !response.body) {
+    const words = (await response.text().catch(() => "")).slice(0, 1024).trim();
+    throw systemError(`failed to GET ${text} with status ${response.status} ${response.statusText}: ${words}`);
+  }
   emit({ status: `Downloading from ${url.href}` });
   const total = Number(response.headers.get("content-length") ?? 0);
   const progress = throttled(emit);

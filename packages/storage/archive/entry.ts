@@ -39,7 +39,8 @@ export interface TarEntry {
 
 /** An archive that is not one, or not whole. */
 export function badArchive(message: string): Error {
-  return invalidParameter(`archive/tar: ${message}`);
+  // The end of the input is not the format's own error, to Docker.
+  return invalidParameter(message === "unexpected EOF" ? message : `archive/tar: ${message}`);
 }
 
 const TYPES: Record<string, EntryType> = {

@@ -106,7 +106,7 @@ test("an existing link out of the root, made by a container, is followed inside 
 
 test("sizes that lie are errors", async () => {
   const member = Buffer.concat([encodeHeader({ name: "f", type: "file", size: 5000 }), Buffer.alloc(512)]);
-  expect((await attack(new Uint8Array(member))).error!.message).toContain("unexpected EOF");
+  expect((await attack(new Uint8Array(member))).error!.message).toBe("unexpected EOF");
   const trailing = Buffer.concat([encodeHeader({ name: "f", type: "file", size: 0 }), Buffer.alloc(512, "x"), TRAILER]);
   expect((await attack(new Uint8Array(trailing))).error!.message).toContain("invalid tar header");
   const huge = encodeHeader({ name: "f", type: "file", size: 2 ** 50 });

@@ -10,6 +10,7 @@ import {
   parseAnyReference,
   parseReference,
   type Reference,
+  refuseAmbiguousTag,
   withDefaultTag,
   withDigest,
 } from "@gantry/spec";
@@ -244,6 +245,7 @@ function missing(reference: Reference | Digest): never {
 function tagName(text: string): string {
   const reference = parseReference(text);
   if (reference.digest) throw invalidParameter("refusing to create a tag with a digest reference");
+  refuseAmbiguousTag(reference);
   return familiarString(withDefaultTag(reference));
 }
 
