@@ -46,15 +46,16 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
         if (ownsNetwork(container)) live.push({ containerId: container.id, pid: task.pid });
         return;
       }
-      if (task !== null && (status === "created" || (await task.neverStarted().catch(() => false)))) {
-        // The daemon died between making and starting it, or while it did away with it: it never ran.
+      const { state } = container;
+      const began = state.status === "running" || state.status === "paused";
+      if (task !== null && (status === "created" || ((await task.neverStarted().catch(() => null)) ?? !began))) {
+        // The daemon died while it made it, before it started it, or while it did away with it: it never ran.
         await task.kill(9, true).catch(() => {});
         await task.wait().catch(() => {});
         await task.delete().catch(() => {});
         return;
       }
-      const { state } = container;
-      if (task !== null || state.status === "running" || state.status === "paused") {
+      if (task !== null || began) {
         const exit = task !== null ? await task.wait().catch(() => lastExit(container)) : lastExit(container);
         ended.push({ container, task, status: exit });
       }

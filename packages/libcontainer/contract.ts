@@ -155,8 +155,8 @@ export interface Task {
   /** Init's pid on the host. */
   readonly pid: number;
   status(): Promise<TaskStatus>;
-  /** Whether it is sure that nobody has asked for its start, even if its init has ended meanwhile. */
-  neverStarted(): Promise<boolean>;
+  /** Whether nobody has asked for its start, even if its init has ended meanwhile; null where that cannot be told any more. */
+  neverStarted(): Promise<boolean | null>;
   start(): Promise<void>;
   attach(request: AttachRequest): Promise<AttachStream>;
   exec(request: ExecRequest): Promise<ExecTask>;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
@@ -18,10 +18,18 @@ describe.skipIf(!canRunContainers)("what is made ahead of the start", () => {
   });
 
   const tasks = () => readdirSync(`${engine.dir}/exec/containers`);
-  /** Whether the container has a cgroup, in whatever hierarchy. */
-  const hasCgroup = (id: string) =>
-    ["", ...readdirSync("/sys/fs/cgroup")].some((hierarchy) =>
-      existsSync(`/sys/fs/cgroup/${hierarchy}/gantry-test-${engine.bridge.slice(2)}/${id}`),
+  /** The container's cgroups, in whatever hierarchy. */
+  const cgroups = (id: string) =>
+    ["", ...readdirSync("/sys/fs/cgroup")]
+      .map((hierarchy) => `/sys/fs/cgroup/${hierarchy}/gantry-test-${engine.bridge.slice(2)}/${id}`)
+      .filter((path) => existsSync(path));
+  const hasCgroup = (id: string) => cgroups(id).length > 0;
+  /** The pid of the container's first process, 0 while there is none. */
+  const init = (id: string) =>
+    Number(
+      cgroups(id)
+        .map((path) => readFileSync(`${path}/cgroup.procs`, "utf8").split("\n")[0])
+        .find(Boolean) ?? 0,
     );
   const until = async (condition: () => boolean | Promise<boolean>) => {
     for (const end = Date.now() + 10_000; !(await condition()); await Bun.sleep(10))
@@ -111,6 +119,19 @@ describe.skipIf(!canRunContainers)("what is made ahead of the start", () => {
     await attach(id);
     await until(() => tasks().includes(id));
     await engine.crash();
+    await engine.restart();
+    expect(await status(id)).toBe("created 0");
+    expect((await engine.docker("start", "-a", id)).stdout).toBe("after\n");
+  });
+
+  test("so does one whose shim is killed with it", async () => {
+    const id = await create("alone", "echo after");
+    await attach(id);
+    await until(() => init(id) > 0);
+    const shim = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${init(id)}/status`, "utf8"))![1]);
+    expect(readFileSync(`/proc/${shim}/comm`, "utf8")).toBe("gantry-shim\n");
+    await engine.crash();
+    process.kill(shim, "SIGKILL");
     await engine.restart();
     expect(await status(id)).toBe("created 0");
     expect((await engine.docker("start", "-a", id)).stdout).toBe("after\n");

@@ -86,8 +86,9 @@ export class GantryTask implements Task {
     return this.#record.cgroup && this.#cgroups.isFrozen(this.#record.cgroup) ? "paused" : "running";
   }
 
-  async neverStarted(): Promise<boolean> {
-    return (await this.#shimState())?.startAsked === false;
+  async neverStarted(): Promise<boolean | null> {
+    const state = await this.#shimState();
+    return state === null ? null : !state.startAsked;
   }
 
   async start(): Promise<void> {

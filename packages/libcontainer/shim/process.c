@@ -23,6 +23,24 @@ void close_from(int first) {
   for (int fd = first; fd < 1024; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+static void close_between(int first, int last) {
+  if (first > last || sys_close_range((unsigned)first, (unsigned)last, 0) == 0) return;
+  for (int fd = first; fd <= last && fd < 1024; fd++) close(fd);
+}
+
+void close_all_but(int first, int a, int b) {
+  int low = a < b ? a : b, high = a < b ? b : a;
+  if (low >= first) {
+    close_between(first, low - 1);
+    first = low + 1;
+  }
+  if (high >= first) {
+    close_between(first, high - 1);
+    first = high + 1;
+  }
+  close_between(first, INT_MAX);
+}
+
 /* EPERM is what a host without CAP_SYS_RESOURCE answers to a raise: then the process keeps what it inherited, or as
    much of it as may be set. */
 static void set_limits(pid_t pid, const struct process_plan *p) {

@@ -67,6 +67,8 @@ int container_init(int argc, char **argv);
 _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void *), void *context);
 void apply_limits(pid_t pid, const struct process_plan *p);
 void close_from(int first);
+/* Closes all descriptors from `first` on but two, which may be -1. */
+void close_all_but(int first, int a, int b);
 
 /* ---- hooks.c ---- */
 /* Runs the hooks of a stage with the state on stdin. False, with text, where one fails. */

@@ -168,6 +168,12 @@ static void ready_and_wait(void *context) {
   if (plan && !run_hooks(plan, HOOK_START_CONTAINER, "created", getpid(), error, sizeof error)) fail(0, "%s", error);
 }
 
+/* For good, not at its exec: as long as it waits for its start it would keep the shim's sockets open, and after the shim's
+   end nobody, itself included, would notice that. */
+static void close_others(const struct plan *plan) {
+  close_all_but(3 + (int)plan->oci_preserve_fds, child_sync, start_fifo);
+}
+
 static bool joins_user(const struct plan *plan) {
   for (unsigned i = 0; i < plan->njoins; i++)
     if (plan->joins[i].type == CLONE_NEWUSER) return true;
@@ -184,7 +190,7 @@ static _Noreturn void init_main(const struct plan *plan, const struct prepared *
   if (!plan->uid_map && !joins_user(plan)) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   join_keyring(plan->keyring);
   run_rootfs_steps(plan, prepared, plan->flags & CFG_TERMINAL);
-  close_from(3 + (int)plan->oci_preserve_fds);
+  close_others(plan);
   become(&plan->process, ready_and_wait, (void *)plan);
 }
 
@@ -357,7 +363,7 @@ static _Noreturn void exec_main(const struct exec_context *c) {
   if (user && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)) fail(errno, "error becoming root of the user namespace");
   join_keyring(c->plan->keyring);
   if (c->terminal) exec_terminal(c);
-  close_from(3 + (int)c->plan->oci_preserve_fds);
+  close_others(c->plan);
   become(c->process, ready_and_wait, NULL);
 }
 

@@ -20,6 +20,9 @@
 #define HOLDERS_MS 2000  /* how long somebody else may keep the output open after the process's end */
 #define STALLED_MS 10000 /* how long a reader that does not read delays the news of the end */
 #define IDLE_MS 300
+#define FLOOD (512 * 1024) /* so much without a break of FLOOD_MS is a flood */
+#define FLOOD_MS 2
+#define GATHER_US 300
 
 struct shim shim;
 
@@ -54,6 +57,19 @@ static void output_end(struct output *o) {
     connection_output_ended(o->process);
     process_check_done(o->process);
   }
+}
+
+/* A program that prints without end mostly does so by 4 KiB. Woken for each, all that follow (log, daemon, client) do so
+   little at a time that half of it is the waking; in a flood the pipe is given time to fill. What prints less than FLOOD in
+   one go is never delayed. */
+static void gather(const struct output *o, size_t n) {
+  static int64_t last_read;
+  static size_t flood;
+  if (chunk_used - last_read > FLOOD_MS) flood = 0;
+  last_read = chunk_used;
+  flood += n;
+  if (flood < FLOOD || n >= CHUNK / 4 || o->process->terminal) return;
+  nanosleep(&(struct timespec){.tv_nsec = GATHER_US * 1000}, NULL);
 }
 
 static void output_ready(struct source *s, uint32_t events) {
@@ -91,6 +107,7 @@ static void output_ready(struct source *s, uint32_t events) {
     }
     connection_send_output(p->attached, o->stream, frame, length);
   }
+  gather(o, (size_t)n);
 }
 
 void process_output_resume(struct task_process *p) {
