@@ -117,9 +117,13 @@ export function closeAll(files: Iterable<LogFile>): void {
   for (const file of files) closeSync(file.fd);
 }
 
-/** Reads up to `length` bytes at an offset; fewer at the end of the file. */
-export async function readBlock(fd: number, offset: number, length = BLOCK): Promise<Buffer> {
-  const block = Buffer.allocUnsafe(length);
+/** Reads up to `length` bytes at an offset, into a buffer of one's own if given; fewer at the end of the file. */
+export async function readBlock(
+  fd: number,
+  offset: number,
+  length = BLOCK,
+  block: Buffer = Buffer.allocUnsafe(length),
+): Promise<Buffer> {
   const { bytesRead } = await readAt(fd, block, 0, length, offset);
   return block.subarray(0, bytesRead);
 }

@@ -1,11 +1,8 @@
+import type { Frames } from "./frames.ts";
 import type { LogMessage } from "./message.ts";
 
-/** What goes over the wire for some messages: one run of bytes for a stream, several datagrams else. */
-export interface Shipment {
-  data: Uint8Array[];
-  /** Identifiers that the target answers with, in order, each with how many of the bytes it stands for. */
-  acks?: { id: string; bytes: number }[];
-}
+/** What goes over the wire for some messages (see `Frames`). */
+export type Shipment = Pick<Frames, "data"> & Partial<Pick<Frames, "acks">>;
 
 /** A way to a target that is open. Whatever breaks it, `failed` tells. */
 export interface Connection {
@@ -29,6 +26,6 @@ export interface ForwardDriver {
   retryDelay(tries: number): number;
   /** Throws `DialError`, or systemError in Docker's words. */
   connect(): Promise<Connection>;
-  /** Bytes for one message; a list for datagrams; null for none. */
-  encode(message: LogMessage): Uint8Array | string | Uint8Array[] | { bytes: Uint8Array; ack: string } | null;
+  /** Writes one message, or nothing where it is none for this target. */
+  encode(message: LogMessage, out: Frames): void;
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { parseFluentdOptions } from "../../config/log-fluentd.ts";
 import type { ForwardDriver } from "./driver.ts";
+import { Frames } from "./frames.ts";
 import { extraAttributes, type LogInfo } from "./info.ts";
 import type { LogMessage } from "./message.ts";
-import { MapReader, packMapHead, packString } from "./msgpack.ts";
+import { MapReader, packMapHead, packPairs, packString } from "./msgpack.ts";
 import { connectStream } from "./stream.ts";
 import { logTag } from "./tag.ts";
 
@@ -24,11 +25,22 @@ export function fluentdDriver(info: LogInfo): ForwardDriver {
   const own: Record<string, string> = { container_id: info.containerId, container_name: info.containerName };
   const record = { ...own, ...extraAttributes(info) };
   const { source, log, ...fixed } = record as Record<string, string>;
-  const head = Buffer.concat([Buffer.from([0x94]), packString(tag)]);
-  const sources = ["stdout", "stderr"].map((stream) => pack({ source: source ?? stream }));
-  const logKey = packString("log");
-  const constant = pack(fixed);
+  const ready = (write: (out: Frames) => void) => {
+    const out = new Frames();
+    write(out);
+    return Buffer.concat(out.data);
+  };
+  const head = ready((out) => {
+    out.byte(0x94);
+    packString(tag, out);
+  });
+  const sources = ["stdout", "stderr"].map((stream) => ready((out) => packPairs({ source: source ?? stream }, out)));
+  const logKey = ready((out) => packString("log", out));
   const withoutPartial = Object.fromEntries(Object.entries(fixed).filter(([key]) => !PARTIAL.includes(key)));
+  const [whole, part] = [fixed, withoutPartial].map((pairs) => ({
+    count: Object.keys(pairs).length + 2,
+    bytes: ready((out) => packPairs(pairs, out)),
+  })) as [Fixed, Fixed];
   return {
     name: "fluentd",
     mustConnect: !options.async,
@@ -44,59 +56,55 @@ export function fluentdDriver(info: LogInfo): ForwardDriver {
         limits,
       );
     },
-    encode(message) {
+    encode(message, out) {
       const { partial } = message;
-      const kept = partial === null ? fixed : withoutPartial;
-      const parts = [
-        head,
-        subSecondPrecision ? eventTime(message) : wholeSeconds(message.seconds),
-        packMapHead(Object.keys(kept).length + 2 + (partial === null ? 0 : 4)),
-        partial === null ? constant : pack(kept),
-        sources[message.stderr ? 1 : 0] as Buffer,
-        logKey,
-        packString(log ?? message.line),
-      ];
+      const from = out.length;
+      const kept = partial === null ? whole : part;
+      out.bytes(head);
+      writeTime(message, subSecondPrecision, out);
+      packMapHead(kept.count + (partial === null ? 0 : 4), out);
+      out.bytes(kept.bytes);
+      out.bytes(sources[message.stderr ? 1 : 0] as Buffer);
+      out.bytes(logKey);
+      packString(log ?? message.line, out);
       if (partial !== null) {
         const { id, ordinal, last } = partial;
-        parts.push(
-          pack({
-            partial_message: "true",
-            partial_id: id,
-            partial_ordinal: String(ordinal),
-            partial_last: String(last),
-          }),
-        );
+        const pairs = { partial_message: "true", partial_id: id, partial_ordinal: String(ordinal) };
+        packPairs({ ...pairs, partial_last: String(last) }, out);
       }
       if (!requestAck) {
-        parts.push(packMapHead(0));
-        return Buffer.concat(parts);
+        packMapHead(0, out);
+        return;
       }
-      const ack = chunkId(message.seconds);
-      parts.push(packMapHead(1), pack({ chunk: ack }));
-      return { bytes: Buffer.concat(parts), ack };
+      const chunk = chunkId(message.seconds);
+      packMapHead(1, out);
+      packPairs({ chunk }, out);
+      out.acks.push({ id: chunk, bytes: out.length - from });
     },
   };
 }
 
-const pack = (record: Record<string, string>): Buffer =>
-  Buffer.concat(Object.entries(record).flatMap(([key, value]) => [packString(key), packString(value)]));
-
-/** As Fluentd's own clients write it: a signed number of four bytes, of eight from 2038 on. */
-function wholeSeconds(seconds: number): Buffer {
-  const out = Buffer.allocUnsafe(seconds > 0x7fffffff ? 9 : 5);
-  out[0] = out.length === 9 ? 0xd3 : 0xd2;
-  if (out.length === 9) out.writeBigInt64BE(BigInt(seconds), 1);
-  else out.writeInt32BE(seconds, 1);
-  return out;
+/** Pairs that all messages have, and how many there are with source and log. */
+interface Fixed {
+  count: number;
+  bytes: Buffer;
 }
 
-/** Extension type 0 of eight bytes: seconds and nanoseconds. */
-function eventTime({ seconds, nanoseconds }: LogMessage): Buffer {
-  const out = Buffer.allocUnsafe(10);
-  out.writeUInt16BE(0xd700, 0);
-  out.writeUInt32BE(seconds >>> 0, 2);
-  out.writeUInt32BE(nanoseconds, 6);
-  return out;
+/**
+ * As Fluentd's own clients write it: a signed number of four bytes, of eight from 2038 on; or extension type 0 of eight
+ * bytes, seconds and nanoseconds.
+ */
+function writeTime({ seconds, nanoseconds }: LogMessage, exact: boolean, out: Frames): void {
+  if (exact) {
+    out.unsigned(0xd700, 2);
+    out.unsigned(seconds >>> 0, 4);
+    out.unsigned(nanoseconds, 4);
+    return;
+  }
+  const long = seconds > 0x7fffffff;
+  out.byte(long ? 0xd3 : 0xd2);
+  if (long) out.unsigned(Math.floor(seconds / 2 ** 32), 4);
+  out.unsigned(seconds >>> 0, 4);
 }
 
 function chunkId(seconds: number): string {

@@ -1,14 +1,17 @@
 import { type FSWatcher, watch } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "@gantry/spec";
-import type { Connection, ForwardDriver, Shipment } from "./driver.ts";
-import { type LogMessage, parseMessages } from "./message.ts";
+import type { Connection, ForwardDriver } from "./driver.ts";
+import { Frames } from "./frames.ts";
+import { type LogMessage, ownText, parseMessages } from "./message.ts";
 import { type LogPosition, loadPosition, savePosition } from "./position.ts";
 import { LogTail } from "./tail.ts";
 
 /** Bytes that may be under way, and that are kept after delivery to be sent again where a target died over them. */
-const UNDER_WAY = 4 << 20;
+const UNDER_WAY = 2 << 20;
 const KEPT = 4 << 20;
+/** Buffers that wait for other lines. */
+const SPARE = 8;
 /** Milliseconds: between looks while something is under way, between saves, and for which delivered bytes are kept. */
 const TICK = 200;
 const SAVE = 500;
@@ -29,7 +32,7 @@ export interface LogSource {
 
 /** Lines that were read together, as they go over the wire. */
 interface Sent {
-  shipment: Shipment;
+  frames: Frames;
   bytes: number;
   /** Where the log is read on, once these have arrived. */
   position: LogPosition;
@@ -59,6 +62,7 @@ export class Forwarder {
     lostBytes: 0,
     losses: 0,
   };
+  private spare: Buffer[] = [];
   private changed = false;
   private savedAt = 0;
   private tries = 0;
@@ -168,7 +172,8 @@ export class Forwarder {
           const begun = { ...read.begun };
           const messages = parseMessages(piece.text, begun);
           const { lostBytes, losses } = this.position;
-          read = { ...piece.place, time: messages.at(-1)?.time ?? read.time, begun, lostBytes, losses };
+          const time = ownText(messages.at(-1)?.time ?? read.time);
+          read = { ...piece.place, time, begun, lostBytes, losses };
           await this.send(messages, read, tail);
         } else {
           await this.flush(tail);
@@ -203,12 +208,14 @@ export class Forwarder {
     }
     const now = Date.now();
     while (this.kept.length > 0 && now - (this.kept[0] as Sent).at > KEEP) this.kept.shift();
+    if (this.kept.length === 0 && this.underWay.length === 0) this.spare = [];
   }
 
   private async send(messages: LogMessage[], position: LogPosition, tail: LogTail): Promise<void> {
-    const shipment = await encodeAll(messages, this.driver);
-    const bytes = shipment.data.reduce((sum, data) => sum + data.length, 0);
-    this.underWay.push({ shipment, bytes, position, end: -1, at: Date.now() });
+    const frames = new Frames(this.spare.pop());
+    await encodeAll(messages, this.driver, frames);
+    const bytes = frames.data.reduce((sum, data) => sum + data.length, 0);
+    this.underWay.push({ frames, bytes, position, end: -1, at: Date.now() });
     await this.flush(tail);
     // The kernel takes more than it sends.
     while (!this.stopped && this.underWay.reduce((sum, one) => sum + one.bytes, 0) > UNDER_WAY) {
@@ -232,7 +239,7 @@ export class Forwarder {
       const connection = this.connection ?? (await this.reconnect(tail));
       if (connection === null) return;
       try {
-        const writing = connection.write(next.shipment);
+        const writing = connection.write(next.frames);
         await this.meanwhile(writing, tail);
         this.written += next.bytes;
         next.end = this.written;
@@ -317,12 +324,25 @@ export class Forwarder {
       this.position = { ...first.position, lostBytes: this.position.lostBytes, losses: this.position.losses };
       this.changed = true;
       this.tries = 0;
-      if (this.connection.certain || first.bytes === 0) continue;
+      if (this.connection.certain || first.bytes === 0) {
+        this.reuse(first);
+        continue;
+      }
       first.at = Date.now();
       this.kept.push(first);
     }
     let sum = this.kept.reduce((bytes, one) => bytes + one.bytes, 0);
-    while (sum > KEPT) sum -= (this.kept.shift() as Sent).bytes;
+    while (sum > KEPT) {
+      const oldest = this.kept.shift() as Sent;
+      sum -= oldest.bytes;
+      this.reuse(oldest);
+    }
+  }
+
+  /** Its buffer serves again: a log that grows fast leaves no garbage behind it. */
+  private reuse({ frames }: Sent): void {
+    const buffer = frames.release();
+    if (buffer !== null && this.spare.length < SPARE) this.spare.push(buffer);
   }
 
   private dropBroken(): void {
@@ -364,34 +384,13 @@ export class Forwarder {
 }
 
 /** Encodes messages, with turns for others in between. */
-async function encodeAll(messages: LogMessage[], driver: ForwardDriver): Promise<Shipment> {
-  const data: Uint8Array[] = [];
-  const acks: { id: string; bytes: number }[] = [];
-  let text = "";
-  const closeText = () => {
-    if (text !== "") data.push(Buffer.from(text));
-    text = "";
-  };
+async function encodeAll(messages: LogMessage[], driver: ForwardDriver, frames: Frames): Promise<void> {
   let started = performance.now();
   for (const [i, message] of messages.entries()) {
     if (i % 16 === 15 && performance.now() - started > TURN) {
       await new Promise((resolve) => setImmediate(resolve));
       started = performance.now();
     }
-    const encoded = driver.encode(message);
-    if (encoded === null) continue;
-    if (typeof encoded === "string") {
-      text += encoded;
-      continue;
-    }
-    closeText();
-    if (encoded instanceof Uint8Array) data.push(encoded);
-    else if (Array.isArray(encoded)) data.push(...encoded);
-    else {
-      data.push(encoded.bytes);
-      acks.push({ id: encoded.ack, bytes: encoded.bytes.length });
-    }
+    driver.encode(message, frames);
   }
-  closeText();
-  return acks.length > 0 ? { data, acks } : { data };
 }

@@ -39,11 +39,12 @@ export function gelfDriver(info: LogInfo): ForwardDriver {
         throw new GantryError(error instanceof GantryError ? error.kind : "system", text, { cause: error });
       }
     },
-    encode({ line, seconds, nanoseconds, stderr }) {
-      if (line === "") return null;
+    encode({ line, seconds, nanoseconds, stderr }, out) {
+      if (line === "") return;
       const time = (seconds * 1000 + Math.floor(nanoseconds / 1e6)) / 1000;
       const text = `${head}${goJson(line)},"timestamp":${time},"level":${stderr ? ERR : INFO},${tail}`;
-      return address.type === "tcp" ? `${text}\0` : chunks(pack(Buffer.from(text), options));
+      if (address.type === "tcp") out.text(`${text}\0`);
+      else for (const chunk of chunks(pack(Buffer.from(text), options))) out.datagram(chunk);
     },
   };
 }
@@ -78,11 +79,11 @@ function pack(data: Buffer, { compression, level }: GelfOptions): Buffer {
 }
 
 /** One datagram, or chunks of it: 1e 0f, eight bytes to know them by, their number from 0, how many there are. */
-function chunks(data: Buffer): Buffer[] | null {
+function chunks(data: Buffer): Buffer[] {
   if (data.length <= DATAGRAM) return [data];
   const room = DATAGRAM - CHUNK_HEAD;
   const count = Math.ceil(data.length / room);
-  if (count > MAX_CHUNKS) return null;
+  if (count > MAX_CHUNKS) return [];
   const id = randomBytes(8);
   return Array.from({ length: count }, (_, i) =>
     Buffer.concat([Buffer.from([0x1e, 0x0f]), id, Buffer.from([i, count]), data.subarray(i * room, (i + 1) * room)]),

@@ -40,7 +40,7 @@ export function journaldDriver(info: LogInfo, socket = SOCKET): ForwardDriver {
         throw systemError("journald is not enabled on this host", error);
       }
     },
-    encode({ line, stderr, time, partial }) {
+    encode({ line, stderr, time, partial }, out) {
       ordinal++;
       const parts = [field("PRIORITY", String(stderr ? ERR : INFO)), field("MESSAGE", line), constant];
       parts.push(field("SYSLOG_TIMESTAMP", time), field("CONTAINER_LOG_ORDINAL", String(ordinal)));
@@ -50,7 +50,7 @@ export function journaldDriver(info: LogInfo, socket = SOCKET): ForwardDriver {
         parts.push(field("CONTAINER_PARTIAL_LAST", String(partial.last)));
         if (!partial.last) parts.push(field("CONTAINER_PARTIAL_MESSAGE", "true"));
       }
-      return [Buffer.concat(parts)];
+      out.datagram(Buffer.concat(parts));
     },
   };
 }

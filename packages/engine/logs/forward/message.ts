@@ -93,6 +93,9 @@ function endsInBackslash(text: string, at: number): boolean {
   return count % 2 === 1;
 }
 
+/** The same text with memory of its own: a part of a text keeps the whole of it. */
+export const ownText = (text: string): string => Buffer.from(text).toString();
+
 function partialOf(begun: Begun, stream: keyof Begun, time: string, whole: boolean): Partial | null {
   let open = begun[stream];
   // A container that ended within a line begins another when it runs again.
@@ -101,7 +104,7 @@ function partialOf(begun: Begun, stream: keyof Begun, time: string, whole: boole
     delete begun[stream];
     return open === undefined ? null : { id: open.id, ordinal: open.parts + 1, last: true };
   }
-  open ??= { id: randomBytes(32).toString("hex"), parts: 0, time };
+  open ??= { id: randomBytes(32).toString("hex"), parts: 0, time: ownText(time) };
   begun[stream] = { ...open, parts: open.parts + 1 };
   return { id: open.id, ordinal: open.parts + 1, last: false };
 }

@@ -1,26 +1,38 @@
+import type { Frames } from "./frames.ts";
+
 /**
  * The little of MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md) that Fluentd's forward protocol needs:
  * writing strings and heads of arrays and maps, reading maps of strings.
  */
 
 /** A string: its head of 1 to 5 bytes, and its bytes in UTF-8. */
-export function packString(text: string): Buffer {
+export function packString(text: string, out: Frames): void {
   const length = Buffer.byteLength(text);
-  const head = length < 32 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : 5;
-  const out = Buffer.allocUnsafe(head + length);
-  if (head === 1) out[0] = 0xa0 | length;
-  else if (head === 2) out.writeUInt16BE(0xd900 | length, 0);
+  if (length < 32) out.byte(0xa0 | length);
   else {
-    out[0] = head === 3 ? 0xda : 0xdb;
-    out.writeUIntBE(length, 1, head - 1);
+    const width = length < 0x100 ? 1 : length < 0x10000 ? 2 : 4;
+    out.byte(width === 1 ? 0xd9 : width === 2 ? 0xda : 0xdb);
+    out.unsigned(length, width);
   }
-  out.write(text, head);
-  return out;
+  out.text(text);
 }
 
 /** The head of a map of so many pairs (less than 65536). */
-export const packMapHead = (pairs: number): Buffer =>
-  pairs < 16 ? Buffer.from([0x80 | pairs]) : Buffer.from([0xde, pairs >> 8, pairs & 0xff]);
+export function packMapHead(pairs: number, out: Frames): void {
+  if (pairs < 16) out.byte(0x80 | pairs);
+  else {
+    out.byte(0xde);
+    out.unsigned(pairs, 2);
+  }
+}
+
+/** Pairs of a map, without its head. */
+export function packPairs(record: Record<string, string>, out: Frames): void {
+  for (const [key, value] of Object.entries(record)) {
+    packString(key, out);
+    packString(value, out);
+  }
+}
 
 /** Reads maps of strings from a stream of them; gives what is whole, keeps the rest. Throws for anything else. */
 export class MapReader {

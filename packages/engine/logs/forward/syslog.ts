@@ -30,11 +30,11 @@ export function syslogDriver(info: LogInfo): ForwardDriver {
     mustConnect: true,
     retryDelay: (tries) => Math.min(100 * 2 ** tries, 2000),
     connect: () => open(options),
-    encode(message) {
-      if (message.line === "") return null;
+    encode(message, out) {
+      if (message.line === "") return;
       const text = `${header(message)}${message.line}${message.line.endsWith("\n") ? "" : "\n"}`;
-      if (datagrams) return [Buffer.from(text)];
-      return framed ? `${Buffer.byteLength(text)} ${text}` : text;
+      if (datagrams) out.datagram(Buffer.from(text));
+      else out.text(framed ? `${Buffer.byteLength(text)} ${text}` : text);
     },
   };
 }

@@ -38,6 +38,8 @@ export class LogTail {
   /** Read to its end after it had been renamed: nothing more comes. */
   private complete = false;
   private unpacked: AsyncIterator<Buffer> | null = null;
+  /** Read into again and again. */
+  private readonly block = Buffer.allocUnsafeSlow(PIECE);
   private carried: Buffer = Buffer.alloc(0);
   private followers: Follower[] = [];
   private from: Place | null;
@@ -132,7 +134,10 @@ export class LogTail {
   private async readPlain(): Promise<Piece | null> {
     const file = this.file as LogFile;
     for (let length = PIECE; ; length = MAX_LINE) {
-      const block = await readBlock(file.fd, this.offset, length);
+      const block =
+        length === PIECE
+          ? await readBlock(file.fd, this.offset, PIECE, this.block)
+          : await readBlock(file.fd, this.offset, length);
       if (block.length === 0) return null;
       const end = block.lastIndexOf(10) + 1;
       if (end === 0 && block.length === PIECE && length === PIECE) continue;

@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { gunzipSync, inflateSync } from "node:zlib";
 import { AF, bind, close, MSG, pread, recvFds, SOCK, socket, unixAddress } from "@gantry/sys";
+import type { ForwardDriver } from "./driver.ts";
 import { fluentdDriver } from "./fluentd.ts";
+import { Frames } from "./frames.ts";
 import { gelfDriver } from "./gelf.ts";
 import type { LogInfo } from "./info.ts";
 import { journaldDriver } from "./journald.ts";
@@ -37,6 +39,17 @@ const message = (line: string, more: Partial<LogMessage> = {}): LogMessage => ({
 const part = { id: "ab".repeat(32), ordinal: 2, last: false };
 const { pid } = process;
 
+/** What a driver makes of a message: text of a stream, or datagrams. */
+function encode(driver: ForwardDriver, one: LogMessage): { stream: Buffer; datagrams: Buffer[]; frames: Frames } {
+  const frames = new Frames(Buffer.alloc(1));
+  driver.encode(one, frames);
+  return {
+    stream: Buffer.concat(frames.length > 0 ? frames.data.slice(0, 1) : []),
+    datagrams: frames.datagrams.map((one) => Buffer.from(one)),
+    frames,
+  };
+}
+
 // What Docker Engine 28.5 sends for the same, its own process and host put in.
 test("syslog: every form, framed for every way", () => {
   const local = new Date(1795259473000);
@@ -47,22 +60,23 @@ test("syslog: every form, framed for every way", () => {
   const zone =
     east === 0 ? "Z" : `${east < 0 ? "-" : "+"}${two(Math.floor(Math.abs(east) / 60))}:${two(Math.abs(east) % 60)}`;
   const date = `${local.getFullYear()}-${two(local.getMonth() + 1)}-${two(local.getDate())}T${clock}`;
-  const encode = (options: Record<string, string>, one = message("out")) =>
-    syslogDriver(info({ "syslog-address": "tcp://127.0.0.1", ...options })).encode(one);
-  expect(encode({})).toBe(`<30>${stamp} 72dbe6a3d223[${pid}]: out\n`);
-  expect(encode({}, message("err", { stderr: true }))).toBe(`<27>${stamp} 72dbe6a3d223[${pid}]: err\n`);
-  expect(encode({ "syslog-format": "rfc3164", tag: "{{.Name}}", "syslog-facility": "local0" })).toBe(
+  const text = (options: Record<string, string>, one = message("out")) =>
+    String(encode(syslogDriver(info({ "syslog-address": "tcp://127.0.0.1", ...options })), one).stream);
+  expect(text({})).toBe(`<30>${stamp} 72dbe6a3d223[${pid}]: out\n`);
+  expect(text({}, message("err", { stderr: true }))).toBe(`<27>${stamp} 72dbe6a3d223[${pid}]: err\n`);
+  expect(text({ "syslog-format": "rfc3164", tag: "{{.Name}}", "syslog-facility": "local0" })).toBe(
     `<134>${stamp} ${hostname()} hlp1[${pid}]: out\n`,
   );
   const modern = (fraction: string) =>
     `<30>1 ${date}${fraction}${zone} ${hostname()} 72dbe6a3d223 ${pid} 72dbe6a3d223 - out\n`;
-  expect(encode({ "syslog-format": "rfc5424" })).toBe(modern(""));
-  expect(encode({ "syslog-format": "rfc5424micro" })).toBe(modern(".097654"));
+  expect(text({ "syslog-format": "rfc5424" })).toBe(modern(""));
+  expect(text({ "syslog-format": "rfc5424micro" })).toBe(modern(".097654"));
   const framed = modern("");
-  expect(encode({ "syslog-format": "rfc5424", "syslog-address": "tcp+tls://h" })).toBe(`${framed.length} ${framed}`);
-  expect(encode({ "syslog-address": "tcp+tls://h" })).toBe(`<30>${stamp} 72dbe6a3d223[${pid}]: out\n`);
-  expect(encode({ "syslog-address": "udp://h" })).toEqual([Buffer.from(`<30>${stamp} 72dbe6a3d223[${pid}]: out\n`)]);
-  expect(encode({}, message(""))).toBeNull();
+  expect(text({ "syslog-format": "rfc5424", "syslog-address": "tcp+tls://h" })).toBe(`${framed.length} ${framed}`);
+  expect(text({ "syslog-address": "tcp+tls://h" })).toBe(`<30>${stamp} 72dbe6a3d223[${pid}]: out\n`);
+  const udp = encode(syslogDriver(info({ "syslog-address": "udp://h" })), message("out"));
+  expect([udp.stream.length, udp.datagrams.map(String)]).toEqual([0, [`<30>${stamp} 72dbe6a3d223[${pid}]: out\n`]]);
+  expect(text({}, message(""))).toBe("");
 });
 
 test("fluentd: messages of the forward protocol", () => {
@@ -76,7 +90,7 @@ test("fluentd: messages of the forward protocol", () => {
     ]);
   const common = [pair("container_id", ID), pair("container_name", "/hlp1")];
   const seconds = Buffer.from("d26b017c51", "hex");
-  expect(fluentdDriver(info()).encode(message("out"))).toEqual(
+  expect(encode(fluentdDriver(info()), message("out")).stream).toEqual(
     Buffer.concat([
       head,
       seconds,
@@ -88,7 +102,7 @@ test("fluentd: messages of the forward protocol", () => {
     ]),
   );
   const exact = fluentdDriver(info({ "fluentd-sub-second-precision": "true", labels: "a" }));
-  expect(exact.encode(message("", { stderr: true, partial: part }))).toEqual(
+  expect(encode(exact, message("", { stderr: true, partial: part })).stream).toEqual(
     Buffer.concat([
       head,
       Buffer.from("d7006b017c5105d21631", "hex"),
@@ -104,15 +118,14 @@ test("fluentd: messages of the forward protocol", () => {
       Buffer.from([0x80]),
     ]),
   );
-  const long = fluentdDriver(info()).encode(message("x".repeat(16384))) as Buffer;
+  const long = encode(fluentdDriver(info()), message("x".repeat(16384))).stream;
   expect(long.includes(Buffer.concat([Buffer.from("log"), Buffer.from([0xda, 0x40, 0x00])]))).toBe(true);
-  const acked = fluentdDriver(info({ "fluentd-request-ack": "true" })).encode(message("out")) as {
-    bytes: Buffer;
-    ack: string;
-  };
-  expect(acked.ack).toMatch(/^UXwBawAAAA[A-Za-z0-9+/]{12}==$/);
-  expect(acked.bytes.subarray(-32)).toEqual(
-    Buffer.concat([Buffer.from([0x81]), pair("chunk", acked.ack)]).subarray(-32),
+  const { stream, frames } = encode(fluentdDriver(info({ "fluentd-request-ack": "true" })), message("out"));
+  const [ack] = frames.acks;
+  expect(ack?.id).toMatch(/^UXwBawAAAA[A-Za-z0-9+/]{12}==$/);
+  expect(ack?.bytes).toBe(stream.length);
+  expect(stream.subarray(-32)).toEqual(
+    Buffer.concat([Buffer.from([0x81]), pair("chunk", ack?.id ?? "")]).subarray(-32),
   );
 });
 
@@ -124,7 +137,7 @@ test("gelf: fields, compression, chunks", () => {
   const udp = { "gelf-address": "udp://127.0.0.1:9" };
   const plain = { ...udp, "gelf-compression-type": "none" };
   const one = (config: Record<string, string>, what = message("out")) =>
-    gelfDriver(info(config)).encode(what) as Buffer[];
+    encode(gelfDriver(info(config)), what).datagrams;
   expect(String(one(plain))).toBe(gelfHead('"out"', 6) + GELF_TAIL);
   expect(String(one({ ...plain, labels: "a,b", env: "X" }, message("<\u2028>", { stderr: true })))).toBe(
     `${gelfHead('"\\u003c\\u2028\\u003e"', 3)}"_X":"\\u003cé\\u0026\\u003e","_a":"2","_b":"1",${GELF_TAIL}`,
@@ -133,10 +146,10 @@ test("gelf: fields, compression, chunks", () => {
   expect(
     String(inflateSync(one({ ...udp, "gelf-compression-type": "zlib", "gelf-compression-level": "-1" })[0] as Buffer)),
   ).toBe(gelfHead('"out"', 6) + GELF_TAIL);
-  expect(gelfDriver(info({ "gelf-address": "tcp://127.0.0.1:9" })).encode(message("out"))).toBe(
+  expect(String(encode(gelfDriver(info({ "gelf-address": "tcp://127.0.0.1:9" })), message("out")).stream)).toBe(
     `${gelfHead('"out"', 6) + GELF_TAIL}\0`,
   );
-  expect(gelfDriver(info(plain)).encode(message(""))).toBeNull();
+  expect(one(plain, message(""))).toEqual([]);
 
   const text = "y".repeat(16384);
   const chunks = one(plain, message(text));
@@ -146,7 +159,7 @@ test("gelf: fields, compression, chunks", () => {
   );
   expect(new Set(chunks.map((chunk) => chunk.toString("hex", 2, 10))).size).toBe(1);
   expect(String(Buffer.concat(chunks.map((chunk) => chunk.subarray(12))))).toBe(gelfHead(`"${text}"`, 6) + GELF_TAIL);
-  expect(gelfDriver(info(plain)).encode(message("z".repeat(200_000)))).toBeNull();
+  expect(one(plain, message("z".repeat(200_000)))).toEqual([]);
 });
 
 test("journald: fields to a journal's socket, what is big in a sealed file", async () => {
@@ -163,7 +176,7 @@ test("journald: fields to a journal's socket, what is big in a sealed file", asy
   };
   const driver = journaldDriver(info({ labels: "com.example/x-y", tag: "t" }), path);
   const connection = await driver.connect();
-  const send = (one: LogMessage) => connection.write({ data: driver.encode(one) as Uint8Array[] });
+  const send = (one: LogMessage) => connection.write(encode(driver, one).frames);
   await send(message("out"));
   const first = receive();
   const epoch = /CONTAINER_LOG_EPOCH=([0-9a-f]{64})\n/.exec(first.text)?.[1];
