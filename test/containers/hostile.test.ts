@@ -24,7 +24,7 @@ describe.skipIf(!canRunContainers)("hostile input", () => {
       [{ ...image, Env: ["=x"] }, 400, "invalid environment variable: =x"],
       [{ ...image, StopSignal: "NOPE" }, 400, "invalid signal: NOPE"],
       [{ ...image, HostConfig: { Memory: 1024 } }, 400, "Minimum memory limit allowed is 6MB"],
-      [{ ...image, HostConfig: { CapAdd: ["NOPE"] } }, 400, 'invalid CapAdd: unknown capability: "NOPE"'],
+      [{ ...image, HostConfig: { CapAdd: ["NOPE"] } }, 400, 'invalid CapAdd: unknown capability: "CAP_NOPE"'],
       [
         { ...image, HostConfig: { Binds: ["relative/path:/x"] } },
         400,

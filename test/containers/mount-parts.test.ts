@@ -24,7 +24,7 @@ describe.skipIf(!canRunContainers)("parts of volumes and images", () => {
     expect((await run(...part("a/../a/b"), "touch", "/s/made")).code).toBe(0);
     expect((await run("-v", "parts:/m", "busybox", "ls", "/m/a/b")).stdout).toBe("made\n");
     const mounts = readFileSync(`/proc/${engine.pid}/mountinfo`, "utf8");
-    expect(mounts).not.toContain(`${engine.dir}/run/images`);
+    expect(mounts).not.toContain(`${engine.dir}/exec/images`);
   });
 
   test("links out of the volume are refused, by starts and by copies", async () => {

@@ -3,7 +3,7 @@ import { invalidParameter, notFound } from "@gantry/spec";
 import { close, isErrno, O, open, openat2, RESOLVE, readlinkat, S, type Stat, statx } from "@gantry/sys";
 import type { Container } from "../containers/container.ts";
 import type { Engine } from "../engine.ts";
-import { openSubpath } from "../volumes/subpath.ts";
+import { assembleRoot } from "./assemble.ts";
 
 /** A root directory and a path in it. `close` gives everything back. */
 export interface Located {
@@ -26,10 +26,7 @@ export function containerPath(path: string): string {
   return bare;
 }
 
-/**
- * Opens the root that a path of a container is in: the live one of a running container; of a stopped one the mounted
- * layer, or the volume or bind mount that would be at the path.
- */
+/** Opens the root that a path of a container is in: the live one of a running container; of a stopped one, what it would see. */
 export async function locate(engine: Engine, container: Container, path: string, write: boolean): Promise<Located> {
   const { record } = container;
   const mount = record.mounts
@@ -37,25 +34,14 @@ export async function locate(engine: Engine, container: Container, path: string,
     .sort((a, b) => b.destination.length - a.destination.length)[0];
   const writable: Located["writable"] =
     mount !== undefined ? (mount.rw ? "yes" : "volume") : record.hostConfig.ReadonlyRootfs === true ? "rootfs" : "yes";
-  if (container.running && container.state.pid > 0) {
-    const fd = open(`/proc/${container.state.pid}/root`, O.PATH | O.DIRECTORY);
-    return { rootFd: fd, path, writable, close: () => close(fd) };
-  }
-  if (mount !== undefined && mount.source !== "") {
-    const { source, subpath } = mount;
-    const fd = subpath ? openSubpath(source, subpath) : open(source, O.PATH);
-    const isDirectory = (statx(fd, "").mode & S.IFMT) === S.IFDIR;
-    if (isDirectory)
-      return { rootFd: fd, path: path.slice(mount.destination.length) || "/", writable, close: () => close(fd) };
-    close(fd);
-    const parent = subpath
-      ? openSubpath(source, posix.dirname(subpath))
-      : open(posix.dirname(source), O.PATH | O.DIRECTORY);
-    return { rootFd: parent, path: `/${posix.basename(subpath || source)}`, writable, close: () => close(parent) };
-  }
-  await container.prepared?.discard();
-  const view = await engine.storage.layers.view(container.id, write ? {} : { readonly: true });
-  return { rootFd: view.fd, path, writable, close: () => view.close() };
+  const live = () => container.running && container.state.pid > 0;
+  // While it is looked at, nobody starts it.
+  const view = live()
+    ? null
+    : await container.lock.run(async () => (live() ? null : assembleRoot(engine, container, write)));
+  if (view !== null) return { rootFd: view.fd, path, writable, close: () => view.close() };
+  const fd = open(`/proc/${container.state.pid}/root`, O.PATH | O.DIRECTORY);
+  return { rootFd: fd, path, writable, close: () => close(fd) };
 }
 
 export interface PathStat {
