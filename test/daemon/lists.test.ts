@@ -33,6 +33,13 @@ describe.skipIf(!canRunContainers)("lists and prunes", () => {
     expect(await get("/v1.51/plugins")).toEqual([]);
   });
 
+  test("a push with unreadable credentials is one without", async () => {
+    const headers = { "X-Registry-Auth": "nonsense" };
+    const options = { method: "POST", unix: engine.socket, headers } as RequestInit;
+    const response = await fetch("http://engine/v1.51/images/nope/push?tag=1", options);
+    expect(await response.text()).toContain("An image does not exist locally with the tag: nope");
+  });
+
   test("a prune that finds nothing, and one that asks for nonsense", async () => {
     expect(await prune("containers", { label: ["none"] })).toEqual({ ContainersDeleted: null, SpaceReclaimed: 0 });
     expect(await prune("networks", { label: ["none"] })).toEqual({ NetworksDeleted: null });

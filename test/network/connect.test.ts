@@ -53,6 +53,7 @@ describe.skipIf(!canRunContainers)("network connect and disconnect", () => {
     expect(await networksOf("left")).toEqual(["bridge"]);
     expect(await docker("start left")).toBe("left");
     expect(await docker("network disconnect gone left")).toContain("network gone");
+    expect(await docker("network disconnect gone nobody")).toBe("No such container: nobody");
   });
 
   test("an interface is called as asked for, and a restart keeps the addresses", async () => {

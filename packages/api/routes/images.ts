@@ -95,9 +95,7 @@ export function imageRoutes(images: Images): Route[] {
     route("POST", "/images/{name:.*}/push", { query: query({ tag: text, platform: text }) }, async (context) => {
       const { tag } = context.query;
       const platform = context.api >= 46 ? platformParameter(context.query.platform) : undefined;
-      // Unlike a pull, a push without readable credentials is refused.
-      const credentials = decodeRegistryAuth(context.header("x-registry-auth"));
-      const request = { image: nameOf(context), tag, platform, credentials, signal: context.signal };
+      const request = { image: nameOf(context), tag, platform, credentials: anyAuth(context), signal: context.signal };
       await images.checkPush(request);
       return progressStream(context, (emit) => images.push({ ...request, all: !tag }, emit));
     }),
@@ -167,7 +165,7 @@ async function save(
   await stream.pipe(archive as AsyncIterable<Uint8Array>);
 }
 
-/** Credentials that may be absent or unreadable, as Docker takes them for pulls. */
+/** Credentials that may be absent or unreadable, as Docker takes them. */
 function anyAuth(context: Pick<Context, "header">): Credentials | undefined {
   try {
     return decodeRegistryAuth(context.header("x-registry-auth"));

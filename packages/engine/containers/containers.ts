@@ -48,7 +48,7 @@ export class Containers {
   }
 
   find(nameOrId: string): Container | null {
-    if (nameOrId === "") throw invalidParameter("No container name or ID supplied");
+    if (nameOrId === "") throw invalidParameter('invalid name or ID supplied: ""');
     const exact = this.byId.get(nameOrId);
     if (exact !== undefined) return exact;
     const named = this.byName.get(nameOrId.startsWith("/") ? nameOrId.slice(1) : nameOrId);

@@ -1,5 +1,5 @@
 import { amount, type Emit, shortDigest, step } from "@gantry/distribution";
-import { familiarString, parseReference, withDefaultTag } from "@gantry/spec";
+import { familiarString, invalidParameter, parseReference, withDefaultTag, withTag } from "@gantry/spec";
 import { imageFor } from "./platform.ts";
 import { type ImageRoom, imageEvent } from "./room.ts";
 
@@ -60,7 +60,9 @@ export async function save(
 /** `docker tag`. */
 export function tag(room: ImageRoom, name: string, repository: string, tagName: string): void {
   const image = room.storage.images.resolve(name);
-  const target = familiarString(withDefaultTag(parseReference(tagName ? `${repository}:${tagName}` : repository)));
+  const given = parseReference(repository);
+  if (given.digest) throw invalidParameter("refusing to create a tag with a digest reference");
+  const target = familiarString(tagName ? withTag(given, tagName) : withDefaultTag(given));
   room.storage.images.tag(image.id, target);
   imageEvent(room, "tag", image, image.id, target);
 }

@@ -10,6 +10,7 @@ import {
   type Reference,
   refuseAmbiguousTag,
   withDefaultTag,
+  withTag,
 } from "@gantry/spec";
 import type { Layer, StoredImage } from "@gantry/storage";
 import { now } from "../time.ts";
@@ -111,10 +112,10 @@ export async function commitImage(room: ImageRoom, request: CommitRequest): Prom
 /** Checked before any work is done. */
 function targetName(repository: string | undefined, tag: string | undefined): Reference | undefined {
   if (!repository) return undefined;
-  const reference = parseReference(tag ? `${repository}:${tag}` : repository);
+  const reference = parseReference(repository);
   if (reference.digest) throw invalidParameter("cannot import digest reference");
   refuseAmbiguousTag(reference);
-  return withDefaultTag(reference);
+  return tag ? withTag(reference, tag) : withDefaultTag(reference);
 }
 
 async function record(

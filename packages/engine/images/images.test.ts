@@ -269,7 +269,9 @@ test("tags: moved ones leave the old image nameless; malformed ones are refused"
   images.tag("two:1", "one", "1");
   expect(images.resolve(first).tags).toEqual([]);
   expect(() => images.tag("two:1", "UPPER", "1")).toThrow("must be lowercase");
-  expect(() => images.tag("two:1", "x", "bad tag")).toThrow("invalid reference format");
+  expect(() => images.tag("two:1", "x", "bad tag")).toThrow("invalid tag format");
+  images.tag("two:1", "three:3", "other");
+  expect(images.resolve("three:other").id).toBe(images.resolve("two:1").id);
   expect(() => images.tag("two:1", `x@sha256:${"a".repeat(64)}`, "")).toThrow(
     "refusing to create a tag with a digest reference",
   );

@@ -94,9 +94,9 @@ export async function disconnectNetwork(
     await container.lock.run(async () => dropEndpoint(container, networkName));
     return;
   }
+  if (container === null && !force) throw notFound(`No such container: ${containerName}`);
   const network = engine.network.resolve(networkName);
   if (container === null) {
-    if (!force) throw notFound(`No such container: ${containerName}`);
     // What a container that is gone left behind goes by its name.
     const left = Object.entries(network.Containers ?? {}).find(
       ([id, { Name }]) => id === containerName || Name === containerName,
