@@ -27,6 +27,7 @@ export function watchExit(engine: Engine, container: Container, task: Task): voi
 export async function afterExit(engine: Engine, container: Container, task: Task, status: ExitStatus): Promise<void> {
   const { state, record } = container;
   const ranMs = Date.now() - Date.parse(state.startedAt);
+  if (engine.logForwards.has(container)) await engine.logForwards.caughtUp(container);
   container.stopHealth?.();
   container.stopHealth = null;
   // As with Docker: what is not watched is not healthy.

@@ -290,3 +290,27 @@ test("fluentd with acknowledgements: none counts as sent before", async () => {
   expect(place()).toBe(new Date(1.7e12 + 10).toISOString());
   server.close();
 });
+
+test("who waits for what was written is told when it has arrived, and not kept long by a target that is away", async () => {
+  const target = await new Target().start();
+  const { source, state, write, said } = log();
+  const forwarder = new Forwarder(source, syslog(target));
+  await forwarder.open(syslog(target));
+  forwarder.run(() => {});
+  for (let i = 0; i < 30; i++) {
+    write(i * 100 + 1, i * 100 + 100);
+    await forwarder.caughtUp(2000);
+    await until(() => target.numbers.length === i * 100 + 100, 50);
+  }
+  target.stop();
+  write(3001, 3001);
+  let started = Date.now();
+  await forwarder.caughtUp(200);
+  expect(Date.now() - started).toBeLessThan(1000);
+  await until(() => said.some((line) => line.includes("lines wait on disk")));
+  started = Date.now();
+  await forwarder.caughtUp(5000);
+  expect(Date.now() - started).toBeLessThan(1000);
+  state.ended = true;
+  await forwarder.stop();
+});

@@ -16,6 +16,10 @@ const SPARE = 8;
 const TICK = 200;
 const SAVE = 500;
 const KEEP = 5000;
+/** Where someone waits for the last of it to arrive. */
+const SOON = 5;
+/** And until one looks though nothing told of a change. */
+const UNSEEN = 30_000;
 /** Milliseconds of encoding after which others have their turn. */
 const TURN = 3;
 
@@ -70,6 +74,7 @@ export class Forwarder {
   private stopped = false;
   private loop: Promise<void> | null = null;
   private again = false;
+  private waiting: (() => void)[] = [];
   private woken = false;
   private onWake: (() => void) | null = null;
 
@@ -83,7 +88,8 @@ export class Forwarder {
     this.driver = driver;
     if (!driver.mustConnect || (this.connection !== null && this.connection.failed() === null)) return;
     const connection = await driver.connect();
-    if (this.connection !== null && this.connection.failed() === null) connection.close();
+    this.dropBroken();
+    if (this.connection !== null) connection.close();
     else this.use(connection);
   }
 
@@ -107,6 +113,19 @@ export class Forwarder {
         this.disconnect();
         done();
       });
+  }
+
+  /** Resolves when all that is on disk by now has arrived, or it is plain that this takes longer than so many milliseconds. */
+  async caughtUp(ms: number): Promise<void> {
+    if (this.loop === null || this.away) return;
+    const all = new Promise<void>((resolve) => this.waiting.push(resolve));
+    this.wake();
+    let timer: Timer | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([all, late, this.loop]);
+    clearTimeout(timer);
   }
 
   get active(): boolean {
@@ -166,9 +185,11 @@ export class Forwarder {
     try {
       while (!this.stopped) {
         const ended = this.source.ended();
+        const waiting = this.waiting.splice(0);
         this.woken = false;
         const piece = await tail.next();
         if (piece !== null) {
+          this.waiting.push(...waiting);
           const begun = { ...read.begun };
           const messages = parseMessages(piece.text, begun);
           const { lostBytes, losses } = this.position;
@@ -177,9 +198,11 @@ export class Forwarder {
           await this.send(messages, read, tail);
         } else {
           await this.flush(tail);
+          if (this.underWay.length === 0) for (const resolve of waiting) resolve();
+          else this.waiting.push(...waiting);
           if (ended && this.underWay.length === 0 && !this.again) break;
           this.again = false;
-          await this.pause(watcher === null);
+          await this.pause(watcher === null, ended);
         }
         await this.saveSometimes();
       }
@@ -194,13 +217,14 @@ export class Forwarder {
   }
 
   /** Waits for a change; not longer than a tick where something is under way, kept or to be saved. */
-  private async pause(unwatched: boolean): Promise<void> {
+  private async pause(unwatched: boolean, ended: boolean): Promise<void> {
+    const soon = this.underWay.length > 0 && (ended || this.waiting.length > 0);
     const busy = unwatched || this.underWay.length > 0 || this.kept.length > 0 || this.changed;
     if (!this.woken && !this.stopped) {
       await new Promise<void>((resolve) => {
-        const timer = busy ? setTimeout(resolve, TICK) : null;
+        const timer = setTimeout(resolve, soon ? SOON : busy ? TICK : UNSEEN);
         this.onWake = () => {
-          if (timer !== null) clearTimeout(timer);
+          clearTimeout(timer);
           resolve();
         };
       });
@@ -241,6 +265,8 @@ export class Forwarder {
       try {
         const writing = connection.write(next.frames);
         await this.meanwhile(writing, tail);
+        // The start of its container may have made another meanwhile.
+        if (this.connection !== connection) continue;
         this.written += next.bytes;
         next.end = this.written;
       } catch {

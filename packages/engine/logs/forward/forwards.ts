@@ -6,8 +6,10 @@ import { forwardDriver } from "./drivers.ts";
 import { Forwarder } from "./forwarder.ts";
 
 /** Milliseconds that a removed container's last lines, and all of them at the end of the daemon, have to get away. */
-const LAST_LINES = 10_000;
+const LAST_LINES = 5000;
 const SHUTDOWN = 2000;
+/** And an ended one's, before its end is told. */
+const EXIT = 250;
 
 /** The logs that are being sent elsewhere. Containers with other drivers have nothing to do with it. */
 export class LogForwards {
@@ -63,6 +65,16 @@ export class LogForwards {
         this.engine.log("error", `container ${container.id}: log driver: ${messageOf(error)}`);
       }
     }
+  }
+
+  /** Whether a container's log is being sent. */
+  has(container: Container): boolean {
+    return this.running.has(container);
+  }
+
+  /** Before a container's end is told: as with Docker, what it wrote has mostly arrived by then. */
+  async caughtUp(container: Container): Promise<void> {
+    await this.running.get(container)?.caughtUp(EXIT);
   }
 
   /** Before a container's files are deleted. */

@@ -228,7 +228,8 @@ class Stream implements Connection {
     // A reset comes after an end that looked clean.
     if (this.ended !== null && (clean || !this.ended.clean)) return;
     if (this.ended === null) {
-      this.delivered();
+      // Of a socket that is closed nothing can be asked.
+      if (clean) this.delivered();
       const { socket } = this;
       // Not while its own callback runs.
       setImmediate(() => (clean ? socket?.end() : socket?.terminate()));
