@@ -95,6 +95,15 @@ describe("requests", () => {
     expect(got).toContain('{"message":"page not found"}');
   });
 
+  test("an unclean path that leads nowhere is sent to the clean one; OPTIONS asks for nothing", async () => {
+    const ask = (line: string) => talk(`${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    const got = await ask("GET //v1.51//./a/..//_ping?x=1");
+    expect(got).toStartWith("HTTP/1.1 301 ");
+    expect(got).toContain("\r\nLocation: /v1.51/_ping?x=1\r\n");
+    expect(await ask("GET //x.example/..//..")).toContain("\r\nLocation: /\r\n");
+    expect(await ask("OPTIONS /things/x/json")).toStartWith("HTTP/1.1 200 OK\r\n");
+  });
+
   test("head in single bytes", async () => {
     const socket = await open();
     for (const byte of "GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") {

@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import { GantryError, invalidParameter, notFound } from "@gantry/spec";
 import type { Static, TObject, TSchema } from "@sinclair/typebox";
 import { decodeJson } from "./decode.ts";
@@ -115,6 +116,11 @@ export class Router {
         await entry.handler(new RouteContext(exchange, api, params, query, body) as never);
         return;
       }
+    }
+    if (head.method === "OPTIONS") return exchange.send(200, {}, null);
+    const clean = posix.normalize(head.path);
+    if (clean !== head.path && clean.startsWith("/")) {
+      return exchange.send(301, { Location: clean.replace(/^\/+/, "/") + (head.search && `?${head.search}`) }, null);
     }
     throw notFound("page not found");
   }
