@@ -22,7 +22,7 @@
 #define IDLE_MS 300
 #define FLOOD (512 * 1024) /* so much without a break of FLOOD_MS is a flood */
 #define FLOOD_MS 2
-#define GATHER_US 300
+#define GATHER_US 500
 
 struct shim shim;
 
