@@ -17,7 +17,7 @@ export async function connectDatagram(address: DatagramAddress): Promise<Connect
   const port = portNumber("udp", address.port);
   const bytes = parseIp(ip);
   if (bytes === null) throw systemError(`dial udp: lookup ${ip}: no such host`);
-  const fd = socket(isIP(ip) === 6 ? AF.INET6 : AF.INET, SOCK.DGRAM);
+  const fd = socket(isIP(ip) === 6 ? AF.INET6 : AF.INET, SOCK.DGRAM | SOCK.NONBLOCK);
   try {
     connect(fd, inetAddress(bytes, port));
   } catch (error) {
@@ -31,7 +31,7 @@ const FLAGS = MSG.NOSIGNAL | MSG.DONTWAIT;
 
 /** The same for a unix socket, with one's own way to send. */
 export function connectUnix(path: string, sendOne: (fd: number, data: Uint8Array) => void): Connection {
-  const fd = socket(AF.UNIX, SOCK.DGRAM);
+  const fd = socket(AF.UNIX, SOCK.DGRAM | SOCK.NONBLOCK);
   try {
     connect(fd, unixAddress(path));
   } catch (error) {

@@ -121,6 +121,41 @@ test("sends what is there and what comes, ends when its container has; goes on f
   target.stop();
 });
 
+test("lines that are nothing to the target need none", async () => {
+  const target = await new Target().start();
+  target.stop();
+  const { source, state, path, dir } = log();
+  const time = '"stream":"stdout","time":"2026-11-21T11:11:12.1Z"}';
+  writeFileSync(path, `{"log":"\\n",${time}\n`.repeat(100));
+  state.ended = true;
+  const forwarder = new Forwarder(source, syslog(target));
+  forwarder.run(() => {});
+  expect(await forwarder.finish(2000)).toBe(true);
+  expect(JSON.parse(readFileSync(`${dir}/forward/position.json`, "utf8")).offset).toBe(
+    100 * `{"log":"\\n",${time}\n`.length,
+  );
+});
+
+test("a target that ends every connection at once is not asked without pauses", async () => {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections++;
+    socket.on("error", () => {});
+    socket.resetAndDestroy();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const { source, write } = log();
+  write(1, 1000);
+  const forwarder = new Forwarder(source, fluentdDriver(info({ "fluentd-address": `127.0.0.1:${port}` })));
+  forwarder.run(() => {});
+  await Bun.sleep(1800);
+  expect(connections).toBeGreaterThan(1);
+  expect(connections).toBeLessThan(8);
+  await forwarder.stop();
+  server.close();
+});
+
 test("run anew while it ends, it goes on", async () => {
   const target = await new Target().start();
   const { source, state, write } = log();
@@ -171,8 +206,8 @@ test("a target that goes away and comes back, cleanly or not, misses nothing", a
     await until(() => distinct(target.numbers).length === next - 1);
   }
   expect(distinct(target.numbers)).toEqual(range(1, next - 1));
-  expect(said.filter((line) => line.includes("connection refused; lines wait on disk")).length).toBeGreaterThan(2);
-  expect(said.filter((line) => line.includes("its target is back")).length).toBeGreaterThan(2);
+  expect(said.filter((line) => line.includes("connection refused; lines wait on disk")).length).toBeGreaterThan(0);
+  expect(said.filter((line) => line.includes("its target is back")).length).toBeGreaterThan(0);
   expect(said.some((line) => line.includes("rotation"))).toBe(false);
   state.ended = true;
   expect(await forwarder.finish(2000)).toBe(true);

@@ -2,20 +2,22 @@ import { type FSWatcher, watch } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "@gantry/spec";
 import type { Connection, ForwardDriver } from "./driver.ts";
-import { Frames } from "./frames.ts";
+import type { Frames } from "./frames.ts";
 import { type LogMessage, ownText, parseMessages } from "./message.ts";
 import { type LogPosition, loadPosition, savePosition } from "./position.ts";
 import { LogTail } from "./tail.ts";
+import { SendWindow } from "./window.ts";
 
-/** Bytes that may be under way, and that are kept after delivery to be sent again where a target died over them. */
+/** Bytes that may be under way. */
 const UNDER_WAY = 2 << 20;
-const KEPT = 4 << 20;
-/** Buffers that wait for other lines. */
-const SPARE = 8;
-/** Milliseconds: between looks while something is under way, between saves, and for which delivered bytes are kept. */
+/** Milliseconds between looks while something is under way, and between saves. */
 const TICK = 200;
 const SAVE = 500;
-const KEEP = 5000;
+/** Between connections of which the last did not last longer than that. */
+const PAUSE = 500;
+const SHORT = 1000;
+/** After an error that was none of the target's. */
+const ERROR = 2000;
 /** Where someone waits for the last of it to arrive. */
 const SOON = 5;
 /** And until one looks though nothing told of a change. */
@@ -34,17 +36,6 @@ export interface LogSource {
   log(level: "info" | "warn", message: string): void;
 }
 
-/** Lines that were read together, as they go over the wire. */
-interface Sent {
-  frames: Frames;
-  bytes: number;
-  /** Where the log is read on, once these have arrived. */
-  position: LogPosition;
-  /** Where they end among the bytes of the connection; -1 where they have not been written to it. */
-  end: number;
-  at: number;
-}
-
 /**
  * Sends a container's log to its driver's target as it grows: at least once, in order. It reads what the shim writes on
  * disk and keeps on disk how far it has come, so that neither a target that is away nor the end of the daemon loses a
@@ -54,9 +45,7 @@ interface Sent {
  */
 export class Forwarder {
   private connection: Connection | null = null;
-  private written = 0;
-  private underWay: Sent[] = [];
-  private kept: Sent[] = [];
+  private window = new SendWindow();
   private position: LogPosition = {
     key: "",
     ino: 0,
@@ -66,10 +55,10 @@ export class Forwarder {
     lostBytes: 0,
     losses: 0,
   };
-  private spare: Buffer[] = [];
   private changed = false;
   private savedAt = 0;
   private tries = 0;
+  private connectedAt = 0;
   private away = false;
   private stopped = false;
   private loop: Promise<void> | null = null;
@@ -102,7 +91,11 @@ export class Forwarder {
       return;
     }
     this.loop = this.work()
-      .catch((error) => this.source.log("warn", `log driver ${this.driver.name}: ${messageOf(error)}`))
+      .catch(async (error) => {
+        this.source.log("warn", `log driver ${this.driver.name}: ${messageOf(error)}`);
+        this.again = true;
+        if (!this.stopped) await Bun.sleep(ERROR);
+      })
       .then(() => {
         this.loop = null;
         if (this.again && !this.stopped) {
@@ -172,6 +165,7 @@ export class Forwarder {
   private async work(): Promise<void> {
     const saved = await loadPosition(this.source.positionPath);
     if (saved !== null) this.position = saved;
+    this.window = new SendWindow();
     const tail = new LogTail(this.source.path, saved, (bytes) => this.lost(bytes));
     // What is read is further than what has arrived.
     let read = this.position;
@@ -198,9 +192,9 @@ export class Forwarder {
           await this.send(messages, read, tail);
         } else {
           await this.flush(tail);
-          if (this.underWay.length === 0) for (const resolve of waiting) resolve();
+          if (this.window.empty) for (const resolve of waiting) resolve();
           else this.waiting.push(...waiting);
-          if (ended && this.underWay.length === 0 && !this.again) break;
+          if (ended && this.window.empty && !this.again) break;
           this.again = false;
           await this.pause(watcher === null, ended);
         }
@@ -218,8 +212,8 @@ export class Forwarder {
 
   /** Waits for a change; not longer than a tick where something is under way, kept or to be saved. */
   private async pause(unwatched: boolean, ended: boolean): Promise<void> {
-    const soon = this.underWay.length > 0 && (ended || this.waiting.length > 0);
-    const busy = unwatched || this.underWay.length > 0 || this.kept.length > 0 || this.changed;
+    const soon = !this.window.empty && (ended || this.waiting.length > 0);
+    const busy = unwatched || !this.window.empty || this.window.keeps || this.changed;
     if (!this.woken && !this.stopped) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, soon ? SOON : busy ? TICK : UNSEEN);
@@ -230,19 +224,16 @@ export class Forwarder {
       });
       this.onWake = null;
     }
-    const now = Date.now();
-    while (this.kept.length > 0 && now - (this.kept[0] as Sent).at > KEEP) this.kept.shift();
-    if (this.kept.length === 0 && this.underWay.length === 0) this.spare = [];
+    this.window.expire();
   }
 
   private async send(messages: LogMessage[], position: LogPosition, tail: LogTail): Promise<void> {
-    const frames = new Frames(this.spare.pop());
+    const frames = this.window.frames();
     await encodeAll(messages, this.driver, frames);
-    const bytes = frames.data.reduce((sum, data) => sum + data.length, 0);
-    this.underWay.push({ frames, bytes, position, end: -1, at: Date.now() });
+    this.window.add(frames, position);
     await this.flush(tail);
     // The kernel takes more than it sends.
-    while (!this.stopped && this.underWay.reduce((sum, one) => sum + one.bytes, 0) > UNDER_WAY) {
+    while (!this.stopped && this.window.bytes > UNDER_WAY) {
       await Bun.sleep(5);
       await this.flush(tail);
       await this.saveSometimes();
@@ -254,63 +245,59 @@ export class Forwarder {
     while (!this.stopped) {
       this.confirm();
       this.dropBroken();
-      const next = this.underWay.find(({ end }) => end < 0);
-      if (next === undefined) return;
-      if (next.bytes === 0) {
-        next.end = this.written;
-        continue;
-      }
+      const next = this.window.next();
+      if (next === null) return;
       const connection = this.connection ?? (await this.reconnect(tail));
       if (connection === null) return;
       try {
-        const writing = connection.write(next.frames);
-        await this.meanwhile(writing, tail);
+        await this.during(connection.write(next.frames), tail);
         // The start of its container may have made another meanwhile.
-        if (this.connection !== connection) continue;
-        this.written += next.bytes;
-        next.end = this.written;
+        if (this.connection === connection && !this.stopped) this.window.wrote(next);
       } catch {
         // `failed` tells.
       }
     }
   }
 
-  /** While a target does not read on, what follows on disk is noted, and who waits for the end is heard. */
-  private async meanwhile(writing: Promise<void>, tail: LogTail): Promise<void> {
-    let busy = true;
-    const settled = writing.finally(() => {
-      busy = false;
+  /**
+   * Waits for a target. Where that takes long, what follows on disk is noted; not longer than until the end, which gives
+   * null.
+   */
+  private async during<T>(work: Promise<T>, tail: LogTail): Promise<T | null> {
+    let settled = false;
+    const settling = work.finally(() => {
+      settled = true;
     });
-    settled.catch(() => {});
+    settling.catch(() => {});
     for (;;) {
       let timer: Timer | undefined;
-      const tick = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, TICK);
+      const tick = new Promise<null>((resolve) => {
+        timer = setTimeout(() => resolve(null), TICK);
       });
       try {
-        await Promise.race([settled, tick]);
+        const result = await Promise.race([settling, tick]);
+        if (settled) return result;
       } finally {
         clearTimeout(timer);
       }
-      if (!busy) return;
+      if (this.stopped) return null;
       this.confirm();
-      if (this.stopped) this.connection?.close();
-      else {
-        await tail.look();
-        await this.saveSometimes();
-      }
+      await tail.look();
+      await this.saveSometimes();
     }
   }
 
   private use(connection: Connection): void {
     this.connection = connection;
-    this.written = 0;
-    for (const one of this.underWay) one.end = -1;
+    this.connectedAt = Date.now();
+    this.window.restart(false);
   }
 
   private async reconnect(tail: LogTail): Promise<Connection | null> {
     while (!this.stopped) {
-      const delay = this.driver.retryDelay(this.tries++);
+      // One that ends as soon as it is there is not asked for without a pause.
+      const least = Date.now() - this.connectedAt < SHORT ? PAUSE : 0;
+      const delay = Math.max(this.driver.retryDelay(this.tries++), least);
       for (const end = Date.now() + delay; !this.stopped && Date.now() < end; ) {
         await Bun.sleep(Math.min(TICK, end - Date.now()));
         await tail.look();
@@ -319,8 +306,13 @@ export class Forwarder {
       // The start of its container may have made one meanwhile.
       if (this.connection !== null) return this.connection;
       if (this.stopped) break;
+      const connecting = this.driver.connect();
       try {
-        const connection = await this.driver.connect();
+        const connection = await this.during(connecting, tail);
+        if (connection === null) {
+          connecting.then((late) => late.close()).catch(() => {});
+          break;
+        }
         if (this.away) this.source.log("info", `log driver ${this.driver.name}: its target is back`);
         this.away = false;
         if (this.connection !== null) connection.close();
@@ -341,34 +333,14 @@ export class Forwarder {
 
   /** What has arrived is the place to go on from. */
   private confirm(): void {
-    if (this.connection === null) return;
-    const arrived = this.connection.delivered();
-    while (this.underWay.length > 0) {
-      const first = this.underWay[0] as Sent;
-      if (first.end < 0 || first.end > arrived) break;
-      this.underWay.shift();
-      this.position = { ...first.position, lostBytes: this.position.lostBytes, losses: this.position.losses };
-      this.changed = true;
-      this.tries = 0;
-      if (this.connection.certain || first.bytes === 0) {
-        this.reuse(first);
-        continue;
-      }
-      first.at = Date.now();
-      this.kept.push(first);
-    }
-    let sum = this.kept.reduce((bytes, one) => bytes + one.bytes, 0);
-    while (sum > KEPT) {
-      const oldest = this.kept.shift() as Sent;
-      sum -= oldest.bytes;
-      this.reuse(oldest);
-    }
-  }
-
-  /** Its buffer serves again: a log that grows fast leaves no garbage behind it. */
-  private reuse({ frames }: Sent): void {
-    const buffer = frames.release();
-    if (buffer !== null && this.spare.length < SPARE) this.spare.push(buffer);
+    // Without a connection there is what needs none: lines that are nothing to this driver.
+    const arrived = this.connection?.delivered() ?? 0;
+    const position = this.window.confirm(arrived, this.connection?.certain ?? true);
+    if (position === null) return;
+    const { lostBytes, losses } = this.position;
+    this.position = { ...position, lostBytes, losses };
+    this.changed = true;
+    this.tries = 0;
   }
 
   private dropBroken(): void {
@@ -376,10 +348,7 @@ export class Forwarder {
     if (failure === null) return;
     this.connection = null;
     // A target that died may have had unread what its kernel had taken.
-    if (!failure.clean) this.underWay.unshift(...this.kept);
-    this.kept = [];
-    for (const one of this.underWay) one.end = -1;
-    this.written = 0;
+    this.window.restart(!failure.clean);
   }
 
   private lost(bytes: number): void {

@@ -42,6 +42,8 @@ export class LogTail {
   private readonly block = Buffer.allocUnsafeSlow(PIECE);
   private carried: Buffer = Buffer.alloc(0);
   private followers: Follower[] = [];
+  /** The current file, when the followers were last looked at. */
+  private seen = 0;
   private from: Place | null;
 
   /**
@@ -70,7 +72,8 @@ export class LogTail {
   async look(): Promise<void> {
     if (this.file === null) return;
     const current = await stat(this.path).catch(() => null);
-    if (current === null || (current.ino === this.file.ino && this.followers.length === 0)) return;
+    if (current === null || current.ino === this.seen || current.ino === this.file.ino) return;
+    this.seen = current.ino;
     const files = await openLogFiles(this.path);
     try {
       const keys = await Promise.all(files.map(readKey));
