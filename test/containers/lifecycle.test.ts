@@ -147,6 +147,9 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     expect(diff).toContain("A /made");
     expect(diff).toContain("D /etc/group");
     expect((await engine.docker("commit", "-m", "kept", "-c", "ENV KEPT=yes", "idle", "kept:1")).code).toBe(0);
+    const until = String((Date.now() + 1) / 1000);
+    const committed = ["events", "--since", "1m", "--until", until, "-f", "event=commit", "--format"];
+    expect((await engine.docker(...committed, "{{.Actor.Attributes.imageRef}}")).stdout).toBe("kept:1\n");
     expect(
       (await engine.docker("run", "--rm", "--entrypoint", "sh", "kept:1", "-c", "cat /made; echo $KEPT; ls /etc/group"))
         .stdout,

@@ -1,4 +1,13 @@
-import { type ContainerConfigRequest, conflict, type Digest, type ImageRunConfig } from "@gantry/spec";
+import {
+  type ContainerConfigRequest,
+  conflict,
+  type Digest,
+  familiarString,
+  type ImageRunConfig,
+  parseReference,
+  withDefaultTag,
+  withTag,
+} from "@gantry/spec";
 import { mergeImageConfig, normaliseConfig } from "../config/container-config.ts";
 import type { Engine } from "../engine.ts";
 import type { Images } from "../images/index.ts";
@@ -64,12 +73,18 @@ export async function commitContainer(
     container.emit("commit", {
       comment: options.comment,
       imageID: id,
-      imageRef: options.repository === "" ? "" : `${options.repository}:${options.tag || "latest"}`,
+      imageRef: familiarTarget(options.repository, options.tag),
     });
     return id;
   } finally {
     lease.release();
   }
+}
+
+function familiarTarget(repository: string, tag: string): string {
+  if (repository === "") return "";
+  const given = parseReference(repository);
+  return familiarString(tag ? withTag(given, tag) : withDefaultTag(given));
 }
 
 /** The part of a container's configuration that images have. */

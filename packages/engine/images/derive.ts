@@ -105,7 +105,7 @@ export async function commitImage(room: ImageRoom, request: CommitRequest): Prom
       },
     ],
   };
-  const image = await record(room, config, parent?.id, name);
+  const image = await record(room, config, parent?.id, name, "create");
   return image.id;
 }
 
@@ -123,9 +123,11 @@ async function record(
   config: ImageConfig,
   parent: Digest | undefined,
   name?: Reference,
+  event?: "create",
 ): Promise<StoredImage> {
   const bytes = new TextEncoder().encode(JSON.stringify(config));
   const image = await room.storage.images.create(bytes, parent ? { parent } : {});
+  if (event) imageEvent(room, event, image, image.id, image.id);
   if (name) {
     const target = familiarString(name);
     room.storage.images.tag(image.id, target);

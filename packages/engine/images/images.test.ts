@@ -294,6 +294,10 @@ test("events", async () => {
     `image tag ${short} two:2`,
     `image untag ${short} ${id}`,
   ]);
+  events.length = 0;
+  const made = await child(id, "made:1", true);
+  const short2 = made.slice(0, 19);
+  expect(events).toEqual([`image create ${short2} ${made}`, `image tag ${short2} made:1`]);
 });
 
 test("save and load keep IDs and names of several images", async () => {
