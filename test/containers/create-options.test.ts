@@ -179,4 +179,32 @@ describe.skipIf(!canRunContainers)("options of create", () => {
     expect((await inspect(id)).Mounts).toMatchObject([{ Name: "given", Destination: "/a", Mode: "", RW: false }]);
     await engine.docker("rm", id, "giver");
   });
+
+  test("whoever names networks is in these alone; an ID is as good as the name", async () => {
+    const { Id: network } = (await engine.api("POST", "/networks/create", { Name: "own" })).body;
+    const joined = async (mode: string | undefined, endpoint: string) => {
+      const { body } = await create({
+        Cmd: ["sleep", "60"],
+        HostConfig: mode === undefined ? {} : { NetworkMode: mode },
+        NetworkingConfig: { EndpointsConfig: { [endpoint]: { Aliases: ["known"] } } },
+      });
+      expect((await engine.api("POST", `/containers/${body.Id}/start`)).status).toBe(204);
+      const networks: Record<string, { Aliases: string[] }> = (await inspect(body.Id)).NetworkSettings.Networks;
+      await engine.docker("rm", "-f", body.Id);
+      return Object.entries(networks).map(([name, { Aliases }]) => [name, Aliases]);
+    };
+    for (const [mode, endpoint] of [
+      [undefined, "own"],
+      ["bridge", "own"],
+      ["own", network],
+      [network, "own"],
+      [network.slice(0, 12), network],
+    ]) {
+      expect([mode, endpoint, await joined(mode, endpoint)]).toEqual([mode, endpoint, [["own", ["known"]]]]);
+    }
+    const off = await create({ NetworkDisabled: true });
+    expect((await inspect(off.body.Id)).NetworkSettings.Networks).toEqual({});
+    await engine.docker("rm", off.body.Id);
+    await engine.docker("network", "rm", "own");
+  });
 });

@@ -1,5 +1,5 @@
 import { ENDPOINT_SYSCTLS, interfaceSysctl } from "@gantry/engine";
-import { type ContainerCreateRequest, type ContainerSummary, invalidParameter } from "@gantry/spec";
+import { type ContainerCreateRequest, type ContainerSummary, invalidParameter, type Mount } from "@gantry/spec";
 
 /** What older API versions expect in a list entry of containers: up to 1.51, no health. */
 export function summaryFor(summary: ContainerSummary, api: number): ContainerSummary {
@@ -9,18 +9,68 @@ export function summaryFor(summary: ContainerSummary, api: number): ContainerSum
 }
 
 /**
- * A create request of any version as the newest: below 1.48 sysctls of eth0 were the container's, now they are its first
- * endpoint's. Returns what the client is to be told of fields it should not use any more.
+ * A create request of any version as the newest would say it: what the version did not have yet is left out or refused, and what it
+ * took for granted is put in. Returns what the client is to be told of fields it should not use any more.
  */
 export function modernise(request: ContainerCreateRequest, api: number): string[] {
   const warnings: string[] = [];
-  if (api >= 44 && request.MacAddress) {
+  const host = request.HostConfig;
+  if (host) {
+    if (api < 25) delete host.AutoRemove;
+    if (api < 40) {
+      // Another container could join the IPC of any.
+      host.IpcMode ||= "shareable";
+      delete host.KernelMemoryTCP;
+    }
+    if (api < 42) delete host.ConsoleSize;
+    else delete host.KernelMemory;
+    if (api < 43) delete host.Annotations;
+    for (const mount of host.Mounts ?? []) moderniseMount(mount, api);
+  }
+  if (api < 44) {
+    if (request.Healthcheck) delete request.Healthcheck.StartInterval;
+    const networks = Object.keys(request.NetworkingConfig?.EndpointsConfig ?? {});
+    if (networks.length > 1) {
+      throw invalidParameter(
+        `Container cannot be created with multiple network endpoints: ${networks.sort().join(", ")}`,
+      );
+    }
+  } else if (request.MacAddress) {
+    checkMacAddress(request);
     warnings.push(
       "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.",
     );
   }
   if (api < 48) moveSysctls(request, warnings);
   return warnings;
+}
+
+function moderniseMount(mount: Mount, api: number): void {
+  const bind = mount.BindOptions;
+  if (api < 40 && bind) delete bind.NonRecursive;
+  if (api < 42 && bind) delete bind.CreateMountpoint;
+  if (api < 44 && mount.Type === "bind") {
+    if (bind?.ReadOnlyForceRecursive) {
+      throw invalidParameter("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
+    }
+    // What is mounted below a read-only mount could be written to.
+    if (mount.ReadOnly === true) mount.BindOptions = { ...bind, ReadOnlyNonRecursive: true };
+  }
+  if (api < 45 && mount.VolumeOptions?.Subpath) {
+    throw invalidParameter("VolumeOptions.Subpath needs API v1.45 or newer");
+  }
+  if (api < 48 && mount.Type === "image") throw invalidParameter('Mount type "Image" needs API v1.48 or newer');
+}
+
+function checkMacAddress({ MacAddress, HostConfig, NetworkingConfig }: ContainerCreateRequest): void {
+  const mode = HostConfig?.NetworkMode || "default";
+  const endpoints = NetworkingConfig?.EndpointsConfig ?? {};
+  const main = endpoints[mode] ?? (mode === "default" ? endpoints["bridge"] : undefined);
+  if (main?.MacAddress && main.MacAddress !== MacAddress) {
+    throw invalidParameter(
+      "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
+    );
+  }
 }
 
 function moveSysctls(request: ContainerCreateRequest, warnings: string[]): void {

@@ -146,10 +146,8 @@ export function containerRoutes(engine: Engine): Route[] {
       const stream = context.stream();
       const notice = await waiting;
       if (notice !== null) {
-        stream.json({
-          StatusCode: notice.exitCode,
-          ...(notice.error === undefined ? {} : { Error: { Message: notice.error } }),
-        });
+        const failure = notice.error === undefined ? {} : { Error: { Message: notice.error } };
+        stream.write(`${JSON.stringify({ StatusCode: notice.exitCode, ...failure })}\n`);
       }
       stream.end();
     }),

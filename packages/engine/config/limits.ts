@@ -76,7 +76,9 @@ export function validateResources(host: HostConfig, warnings: string[], updating
       throw invalidParameter(`invalid weight for device: ${Path}:${Weight}`);
     }
   }
-  if ((host.KernelMemory ?? 0) > 0) throw invalidParameter("kernel memory limit is not supported");
+  // Clients before API 1.42 may still ask for it; the kernel has long forgotten it.
+  const kernel = host.KernelMemory ?? 0;
+  if (kernel > 0 && kernel < MIN_MEMORY) throw invalidParameter("Minimum kernel memory limit allowed is 6MB");
   if (host.OomKillDisable === true && memory === 0) {
     warnings.push(
       "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",

@@ -17,6 +17,7 @@ import { portKey } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";
 import { newId, shortId } from "../ids.ts";
 import { imageFor } from "../images/platform.ts";
+import { networkName } from "../networks/names.ts";
 import { now, ZERO_TIME } from "../time.ts";
 import { resolveMounts } from "../volumes/resolve.ts";
 import type { Container } from "./container.ts";
@@ -37,7 +38,9 @@ export async function createContainer(
   const config = normaliseConfig(configRequest);
   const host: HostConfig = { ...hostRequest };
   const endpoints: Record<string, EndpointSettings> = {};
-  for (const [key, value] of Object.entries(networking?.EndpointsConfig ?? {})) endpoints[key] = value ?? {};
+  for (const [key, value] of Object.entries(networking?.EndpointsConfig ?? {})) {
+    endpoints[networkName(engine, key)] = value ?? {};
+  }
 
   const warnings = validateHostConfig(host, config, engine.config);
   validateContainerConfig(config);
@@ -60,7 +63,7 @@ export async function createContainer(
 
   defaultHostConfig(host, engine.config, engine.cgroupV2);
   resolveNamespaceSharing(engine, host, config, endpoints);
-  const mode = host.NetworkMode ?? "";
+  const mode = networkName(engine, host.NetworkMode ?? "");
   if (config.MacAddress && endpoints[mode] !== undefined) {
     endpoints[mode] = { ...endpoints[mode], MacAddress: endpoints[mode].MacAddress || config.MacAddress };
   }
@@ -168,7 +171,8 @@ function resolveNamespaceSharing(
     delete endpoints["default"];
     endpoints["bridge"] ??= given;
   }
-  endpoints[mode] ??= {};
+  // Whoever names networks is in these alone.
+  if (Object.keys(endpoints).length === 0) endpoints[networkName(engine, mode)] = {};
 }
 
 function normalisePorts(host: HostConfig): void {

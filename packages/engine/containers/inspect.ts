@@ -8,6 +8,7 @@ import type {
 } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { shortId } from "../ids.ts";
+import { networkName } from "../networks/names.ts";
 import type { Container } from "./container.ts";
 import { shownLinks } from "./links.ts";
 import type { ContainerMount } from "./record.ts";
@@ -80,8 +81,9 @@ export async function inspectContainer(
 }
 
 /** The hardware address that was asked for on the container's main network. */
-function macAddress({ record }: Container): string {
-  return record.endpoints[record.hostConfig.NetworkMode ?? "bridge"]?.MacAddress || record.config.MacAddress || "";
+function macAddress({ engine, record }: Container): string {
+  const main = record.endpoints[networkName(engine, record.hostConfig.NetworkMode ?? "bridge")];
+  return main?.MacAddress || record.config.MacAddress || "";
 }
 
 export function imageSize(engine: Engine, container: Container): number {
@@ -105,6 +107,7 @@ export function mountPoint(mount: ContainerMount): MountPoint {
 /** The endpoints a stopped container would join, a running one has. */
 export function containerEndpoints(engine: Engine, container: Container): Record<string, EndpointSettings> {
   const result: Record<string, EndpointSettings> = {};
+  if (container.record.config.NetworkDisabled === true) return result;
   for (const [name, endpoint] of Object.entries(engine.network.endpoints(container.id)))
     result[name] = fullEndpoint(endpoint);
   const mode = container.record.hostConfig.NetworkMode ?? "bridge";
@@ -266,6 +269,8 @@ function fullHostConfig(host: HostConfig): HostConfig {
     Devices: host.Devices ?? null,
     DeviceCgroupRules: host.DeviceCgroupRules ?? null,
     DeviceRequests: host.DeviceRequests ?? null,
+    ...(host.KernelMemory ? { KernelMemory: host.KernelMemory } : {}),
+    ...(host.KernelMemoryTCP ? { KernelMemoryTCP: host.KernelMemoryTCP } : {}),
     MemoryReservation: host.MemoryReservation ?? 0,
     MemorySwap: host.MemorySwap ?? 0,
     MemorySwappiness: host.MemorySwappiness ?? null,

@@ -3,6 +3,7 @@ import { type AttachStream, StartError, type Task } from "@gantry/libcontainer";
 import { conflict, GantryError, invalidParameter, messageOf, notModified, systemError } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { startHealth } from "../health/monitor.ts";
+import { networkName } from "../networks/names.ts";
 import { now } from "../time.ts";
 import { acquireHostMounts, emitVolumeEvents, releaseHostMounts } from "../volumes/host-mounts.ts";
 import type { Container } from "./container.ts";
@@ -123,7 +124,8 @@ function effectiveNetwork(container: Container): string {
   const { hostConfig, endpoints } = container.record;
   const mode = hostConfig.NetworkMode ?? "bridge";
   if (mode === "host" || mode === "none" || mode.startsWith("container:")) return mode;
-  return endpoints[mode] !== undefined ? mode : (Object.keys(endpoints)[0] ?? "none");
+  const name = endpoints[mode] !== undefined ? mode : networkName(container.engine, mode);
+  return endpoints[name] !== undefined ? name : (Object.keys(endpoints)[0] ?? "none");
 }
 
 function sandboxRequest(container: Container) {
