@@ -129,7 +129,7 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
   test.each([
     [["nosuch"], 127, 'exec: "nosuch": executable file not found in $PATH'],
     [["/nosuch"], 127, 'exec: "/nosuch": stat /nosuch: no such file or directory'],
-    [["/etc"], 126, 'exec: "/etc": is a directory'],
+    [["/etc"], 126, 'exec: "/etc": is a directory: permission denied'],
     [["/etc/passwd"], 126, 'exec: "/etc/passwd": permission denied'],
   ] as const)("%p does not start", async (args, exitCode, message) => {
     const { task } = await bench.create(dockerSpec([...args]));

@@ -208,6 +208,7 @@ static const char *look_up(const struct process_plan *p) {
     int error = executable_error(name);
     if (error == ENOENT || error == ENOTDIR)
       fail_code(127, error, "exec: \"%s\": stat %s", name, name);
+    if (error == EISDIR) fail_code(126, EACCES, "exec: \"%s\": is a directory", name);
     if (error) fail_code(126, error, "exec: \"%s\"", name);
     return name;
   }
