@@ -169,7 +169,8 @@ describe.skipIf(process.getuid?.() !== 0)("networks of plugins", () => {
     expect(net.ports("mac")).toEqual({});
     const web = serve(box.fd, "tcp", "0.0.0.0", 80);
     expect(reach(outside, "10.209.0.128", 80, web)).toBe("10.209.0.2");
-    await expect(net.create({ Name: "again", Driver: "macvlan", Options: { parent: "eth0" } })).rejects.toThrow(
+    const whole = { parent: "eth0", macvlan_mode: "passthru" };
+    await expect(net.create({ Name: "again", Driver: "macvlan", Options: whole })).rejects.toThrow(
       "is already using parent interface eth0",
     );
     await net.release("mac");
