@@ -117,6 +117,7 @@ export class Images implements ImageStore {
 
   tag(id: Digest, repositoryTag: string): Digest | null {
     const name = tagName(repositoryTag);
+    refuseAmbiguousTag(parseReference(name));
     return this.db.transaction(() => {
       if (!this.byId.get(id)) missing(id);
       const before = this.idOfName.get(name)?.id ?? null;
@@ -245,7 +246,6 @@ function missing(reference: Reference | Digest): never {
 function tagName(text: string): string {
   const reference = parseReference(text);
   if (reference.digest) throw invalidParameter("refusing to create a tag with a digest reference");
-  refuseAmbiguousTag(reference);
   return familiarString(withDefaultTag(reference));
 }
 
