@@ -77,6 +77,13 @@ export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
           .all()
           .filter((container) => container.record.imageId === imageId)
           .map((container) => ({ id: container.id, running: container.running })),
+      containerCounts: () => {
+        const counts = new Map<string, number>();
+        for (const { record } of engine.containers.all()) {
+          counts.set(record.imageId, (counts.get(record.imageId) ?? 0) + 1);
+        }
+        return counts;
+      },
       later: (what, work) => engine.later(what, work),
     });
     const builder = openBuilder({

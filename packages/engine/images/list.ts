@@ -24,6 +24,7 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
   const parents = new Set(all.map(({ parent }) => parent).filter((id) => id !== undefined));
   const uses = options.sharedSize ? new ChainUses(all) : undefined;
   const manifests = byManifest(options.manifests ? all : []);
+  const counts = options.containers ? countContainers(room, all) : undefined;
   const out: ImageSummary[] = [];
   for (const image of all) {
     if (!selection.passes(image)) continue;
@@ -36,7 +37,7 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
       continue;
     }
     const summary: ImageSummary = {
-      Containers: options.containers ? room.containersUsing(image.id).length : -1,
+      Containers: options.containers ? (counts?.get(image.id) ?? 0) : -1,
       Created: Math.floor(createdMs(image) / 1000),
       Id: image.id,
       Labels: image.config.config?.Labels ?? null,
@@ -51,6 +52,11 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
   }
   // A stable order among those of the same second: newest record first, as the store lists them.
   return out.sort((a, b) => b.Created - a.Created);
+}
+
+function countContainers(room: ImageRoom, images: StoredImage[]): Map<string, number> {
+  if (room.containerCounts) return room.containerCounts();
+  return new Map(images.map(({ id }) => [id, room.containersUsing(id).length]));
 }
 
 function sharedSize(room: ImageRoom, image: StoredImage, uses: ChainUses): number {

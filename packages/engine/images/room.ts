@@ -19,6 +19,8 @@ export interface ImagesOptions {
   events: ImageEvents;
   /** Containers made from the image. */
   containersUsing: (imageId: Digest) => ImageUser[];
+  /** How many containers each image has, for lists; by `containersUsing` where it is left out. */
+  containerCounts?: () => Map<string, number>;
   /** Lets work go on after the answer; its failure is logged. */
   later?: (what: string, work: Promise<unknown>) => void;
   /** Credentials for a registry where a request brought none (none by default). */
