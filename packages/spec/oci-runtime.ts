@@ -65,6 +65,7 @@ export interface OciUser {
 export interface OciRlimit {
   /** "RLIMIT_NOFILE" and so on. */
   type: string;
+  /** -1 is the kernel's "no limit", as is whatever is at least 2^64. */
   soft: number;
   hard: number;
 }

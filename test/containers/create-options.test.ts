@@ -207,4 +207,10 @@ describe.skipIf(!canRunContainers)("options of create", () => {
     await engine.docker("rm", off.body.Id);
     await engine.docker("network", "rm", "own");
   });
+
+  test("-1 lifts a limit of processes", async () => {
+    const limits = await run("--ulimit", "stack=-1:-1", "--ulimit", "core=0:-1", "busybox", "cat", "/proc/self/limits");
+    expect(limits.stdout).toMatch(/^Max stack size +unlimited +unlimited/m);
+    expect(limits.stdout).toMatch(/^Max core file size +0 +unlimited/m);
+  });
 });

@@ -163,9 +163,7 @@ export function validateRestartPolicy(policy: RestartPolicy): void {
   }
   if (count < 0) throw invalidParameter("invalid restart policy: maximum retry count cannot be negative");
   if (count !== 0 && name !== "on-failure") {
-    throw invalidParameter(
-      `invalid restart policy: maximum retry count can only be used with 'on-failure'${name === "" ? " and must be specified" : ""}`,
-    );
+    throw invalidParameter("invalid restart policy: maximum retry count can only be used with 'on-failure'");
   }
 }
 

@@ -119,8 +119,8 @@ export function rlimits(host: HostConfig, engine: EngineConfig): OciRlimit[] {
   }
   return [...byName].map(([name, { soft, hard }]) => ({
     type: `RLIMIT_${name.toUpperCase()}`,
-    // -1 is the kernel's "no limit".
-    soft: soft < 0 ? Number.MAX_SAFE_INTEGER : soft,
-    hard: hard < 0 ? Number.MAX_SAFE_INTEGER : hard,
+    // No number here is as large as the kernel's "no limit": the runtime knows -1 for it.
+    soft: Math.max(soft, -1),
+    hard: Math.max(hard, -1),
   }));
 }

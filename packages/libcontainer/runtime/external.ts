@@ -7,6 +7,7 @@ import { ControlConnection, ShimError } from "./control.ts";
 import { decodePid, decodeState, Op } from "./protocol.ts";
 import { cgroupPathOf, TASK_ID } from "./runtime.ts";
 import { type ShimProgram, spawnShim } from "./spawn.ts";
+import { specText } from "./spec-text.ts";
 import { makeStateDir, mountPointOf, readRecord, removeStateDir, type TaskRecord, writeRecord } from "./state.ts";
 import { GantryTask, type TaskMaker } from "./task.ts";
 
@@ -63,7 +64,7 @@ class ExternalMaker implements TaskMaker {
 
   execPlan({ id, process }: ExecRequest): Uint8Array {
     const file = `${this.#directory}/${id}.process`;
-    writeFileSync(file, JSON.stringify(process), { mode: 0o600 });
+    writeFileSync(file, specText(process), { mode: 0o600 });
     const console = process.terminal ? ["--console-socket", `${this.#directory}/${id}.tty`] : [];
     const pidFile = `${this.#directory}/${id}.pid`;
     return compileExternalExec([
@@ -136,7 +137,7 @@ export class ExternalRuntime implements Runtime {
         process: { ...spec.process!, terminal: request.terminal, consoleSize: request.consoleSize },
         linux: { ...spec.linux, cgroupsPath: cgroup },
       };
-      writeFileSync(`${directory}/config.json`, JSON.stringify(bundle), { mode: 0o600 });
+      writeFileSync(`${directory}/config.json`, specText(bundle), { mode: 0o600 });
       prepared = this.#cgroups.prepare(cgroup, spec.linux?.resources ?? {});
       const console = request.terminal ? ["--console-socket", `${directory}/init.tty`] : [];
       const plan = compileExternal({
