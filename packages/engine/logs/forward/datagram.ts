@@ -43,6 +43,7 @@ export function connectUnix(path: string, sendOne: (fd: number, data: Uint8Array
 
 class Datagrams implements Connection {
   readonly certain = true;
+  onFailure: (() => void) | null = null;
   private ended: { clean: boolean; reason: string } | null = null;
   private sent = 0;
 
@@ -86,6 +87,7 @@ class Datagrams implements Connection {
     if (this.ended !== null) return;
     this.ended = { clean: true, reason };
     close(this.fd);
+    this.onFailure?.();
   }
 
   delivered(): number {

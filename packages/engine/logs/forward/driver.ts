@@ -12,6 +12,8 @@ export interface Connection {
   delivered(): number;
   /** How it ended, once it has: `clean` where the target had read all that had come to it. */
   failed(): { clean: boolean; reason: string } | null;
+  /** Called when it has ended. */
+  onFailure: (() => void) | null;
   /** Whether what was delivered needs no second sending, however the connection ends. */
   readonly certain: boolean;
   close(): void;

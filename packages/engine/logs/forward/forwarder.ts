@@ -5,14 +5,14 @@ import type { Connection, ForwardDriver } from "./driver.ts";
 import type { Frames } from "./frames.ts";
 import { type LogMessage, ownText, parseMessages } from "./message.ts";
 import { type LogPosition, loadPosition, savePosition } from "./position.ts";
-import { LogTail } from "./tail.ts";
+import { LogTail, type Piece } from "./tail.ts";
 import { SendWindow } from "./window.ts";
 
 /** Bytes that may be under way. */
 const UNDER_WAY = 2 << 20;
 /** Milliseconds between looks while something is under way, and between saves. */
 const TICK = 200;
-const SAVE = 500;
+const SAVE = 900;
 /** Between connections of which the last did not last longer than that. */
 const PAUSE = 500;
 const SHORT = 1000;
@@ -176,12 +176,12 @@ export class Forwarder {
     } catch {
       // No more inotify watches: the clock does.
     }
+    this.woken = true;
     try {
       while (!this.stopped) {
         const ended = this.source.ended();
         const waiting = this.waiting.splice(0);
-        this.woken = false;
-        const piece = await tail.next();
+        const piece = this.woken ? await this.read(tail) : null;
         if (piece !== null) {
           this.waiting.push(...waiting);
           const begun = { ...read.begun };
@@ -196,7 +196,8 @@ export class Forwarder {
           else this.waiting.push(...waiting);
           if (ended && this.window.empty && !this.again) break;
           this.again = false;
-          await this.pause(watcher === null, ended);
+          await this.pause(ended, watcher === null);
+          if (watcher === null) this.woken = true;
         }
         await this.saveSometimes();
       }
@@ -210,20 +211,32 @@ export class Forwarder {
     }
   }
 
-  /** Waits for a change; not longer than a tick where something is under way, kept or to be saved. */
-  private async pause(unwatched: boolean, ended: boolean): Promise<void> {
-    const soon = !this.window.empty && (ended || this.waiting.length > 0);
-    const busy = unwatched || !this.window.empty || this.window.keeps || this.changed;
-    if (!this.woken && !this.stopped) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, soon ? SOON : busy ? TICK : UNSEEN);
-        this.onWake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.onWake = null;
-    }
+  /** The next lines. As long as there are some, one looks for more. */
+  private async read(tail: LogTail): Promise<Piece | null> {
+    this.woken = false;
+    const piece = await tail.next();
+    if (piece !== null) this.woken = true;
+    return piece;
+  }
+
+  /** Waits for a change, or for the time of what is to be done without one. */
+  private async pause(ended: boolean, unwatched: boolean): Promise<void> {
+    if (this.woken || this.stopped) return;
+    const times = [unwatched ? TICK : UNSEEN, this.window.keepsFor ?? UNSEEN];
+    if (!this.window.empty) times.push(ended || this.waiting.length > 0 ? SOON : TICK);
+    if (this.changed) times.push(Math.max(1, this.savedAt + SAVE - Date.now()));
+    const ms = Math.min(...times);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => {
+        if (ms === UNSEEN) this.woken = true;
+        resolve();
+      }, ms);
+      this.onWake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.onWake = null;
     this.window.expire();
   }
 
@@ -289,6 +302,7 @@ export class Forwarder {
 
   private use(connection: Connection): void {
     this.connection = connection;
+    connection.onFailure = () => this.onWake?.();
     this.connectedAt = Date.now();
     this.window.restart(false);
   }

@@ -38,7 +38,13 @@ export async function loadPosition(path: string): Promise<LogPosition | null> {
 
 /** Replaces the saved position. Whoever dies in between leaves the one before. */
 export async function savePosition(path: string, position: LogPosition): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await writeFile(`${path}.tmp`, JSON.stringify(position), { mode: 0o600 });
+  const write = () => writeFile(`${path}.tmp`, JSON.stringify(position), { mode: 0o600 });
+  try {
+    await write();
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await write();
+  }
   await rename(`${path}.tmp`, path);
 }

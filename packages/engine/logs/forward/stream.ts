@@ -86,6 +86,7 @@ type Waiter = { resolve(): void; reject(error: Error): void };
 
 class Stream implements Connection {
   private socket: Socket | null = null;
+  onFailure: (() => void) | null = null;
   private ended: { clean: boolean; reason: string } | null = null;
   private sawEnd = false;
   /** Bytes that the kernel has taken, and of those what was known to have arrived when last asked. */
@@ -238,6 +239,7 @@ class Stream implements Connection {
     const error = new Error(reason);
     this.drained?.reject(error);
     this.handshake?.reject(error);
+    this.onFailure?.();
   }
 }
 

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync } from "node:fs";
-import { stat } from "node:fs/promises";
+import { closeSync, fstatSync, readSync, statSync } from "node:fs";
 import { closeAll, type LogFile, openLogFiles, readBlock, readContent } from "../files.ts";
 
 /** Bytes read in one go. A line of the shim's is at most some 100 KB long. */
 const PIECE = 1 << 16;
 const MAX_LINE = 1 << 20;
+/** Bytes in which most lines have an end. */
+const HEAD = 1024;
 
 /** Where in a log one is: `key` says how the file begins. */
 export interface Place {
@@ -40,6 +41,7 @@ export class LogTail {
   private unpacked: AsyncIterator<Buffer> | null = null;
   /** Read into again and again. */
   private readonly block = Buffer.allocUnsafeSlow(PIECE);
+  private readonly head = Buffer.allocUnsafeSlow(HEAD);
   private carried: Buffer = Buffer.alloc(0);
   private followers: Follower[] = [];
   /** The current file, when the followers were last looked at. */
@@ -71,7 +73,7 @@ export class LogTail {
   /** Notes what follows, so that what rotation takes is known. For who cannot read on just now; once a second or so. */
   async look(): Promise<void> {
     if (this.file === null) return;
-    const current = await stat(this.path).catch(() => null);
+    const current = statSync(this.path, { throwIfNoEntry: false }) ?? null;
     if (current === null || current.ino === this.seen || current.ino === this.file.ino) return;
     this.seen = current.ino;
     const files = await openLogFiles(this.path);
@@ -136,6 +138,8 @@ export class LogTail {
 
   private async readPlain(): Promise<Piece | null> {
     const file = this.file as LogFile;
+    // Mostly there is nothing new, which is told at once.
+    if (fstatSync(file.fd).size <= this.offset) return null;
     for (let length = PIECE; ; length = MAX_LINE) {
       const block =
         length === PIECE
@@ -180,7 +184,7 @@ export class LogTail {
   /** Whether there may be more to read now, in our file or in the one that follows. */
   private async advance(): Promise<boolean> {
     const file = this.file as LogFile;
-    const current = await stat(this.path).catch(() => null);
+    const current = statSync(this.path, { throwIfNoEntry: false }) ?? null;
     if (!file.compressed && current?.ino === file.ino) {
       if (!(await this.emptied(current.size))) return false;
       this.lost(0);
@@ -211,7 +215,11 @@ export class LogTail {
   /** A log of one file is emptied where others are rotated. */
   private async emptied(size: number): Promise<boolean> {
     if (size < this.offset) return true;
-    return this.offset > 0 && this.key !== "" && (await readKey(this.file as LogFile)) !== this.key;
+    if (this.offset === 0 || this.key === "") return false;
+    const { fd } = this.file as LogFile;
+    const head = this.head.subarray(0, readSync(fd, this.head, 0, HEAD, 0));
+    const key = head.includes(10) ? keyOf(head) : await readKey(this.file as LogFile);
+    return key !== this.key;
   }
 
   /** Where in the list the file after ours is. What is gone in between is told once, and no more expected. */
@@ -245,15 +253,18 @@ async function readKey(file: LogFile): Promise<string> {
         if (line.includes(10) || line.length >= MAX_LINE) break;
       }
     } else {
-      line = await readBlock(file.fd, 0, 1024);
-      if (line.length === 1024 && !line.includes(10)) line = await readBlock(file.fd, 0, MAX_LINE);
+      line = await readBlock(file.fd, 0, HEAD);
+      if (line.length === HEAD && !line.includes(10)) line = await readBlock(file.fd, 0, MAX_LINE);
     }
   } catch {
     // Damaged: it begins as far as it goes.
   }
-  const end = line.indexOf(10);
-  if (end < 0 && line.length < MAX_LINE) return "";
-  return createHash("sha1")
-    .update(line.subarray(0, end < 0 ? MAX_LINE : end))
-    .digest("base64url");
+  return keyOf(line);
+}
+
+function keyOf(text: Buffer): string {
+  const end = text.indexOf(10);
+  if (end < 0 && text.length < MAX_LINE) return "";
+  const line = text.subarray(0, end < 0 ? MAX_LINE : end);
+  return createHash("sha1").update(line).digest("base64url");
 }

@@ -30,8 +30,10 @@ export class SendWindow {
   get empty(): boolean {
     return this.queue.length === 0;
   }
-  get keeps(): boolean {
-    return this.kept.length > 0;
+  /** Milliseconds until something that is kept may go; null where nothing is. */
+  get keepsFor(): number | null {
+    const [oldest] = this.kept;
+    return oldest === undefined ? null : Math.max(1, oldest.at + KEEP + 1 - Date.now());
   }
   /** Bytes that have not arrived. */
   get bytes(): number {
@@ -95,7 +97,7 @@ export class SendWindow {
   expire(): void {
     const now = Date.now();
     this.kept = this.kept.filter(({ at }) => now - at <= KEEP);
-    if (this.empty && !this.keeps) this.spare = [];
+    if (this.empty && this.kept.length === 0) this.spare = [];
   }
 
   /** Its buffer serves again: a log that grows fast leaves no garbage behind it. */
