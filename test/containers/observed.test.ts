@@ -136,6 +136,14 @@ describe.skipIf(!canRunContainers)("containers as seen from outside", () => {
       ],
       ["POST", "/containers/odd/restart?signal=BOGUS", undefined, 400, "Cannot restart container odd: invalid signal"],
       ["POST", "/containers/nobody/exec", {}, 400, "No exec command specified"],
+      ["POST", "/containers/odd/kill?signal=99", undefined, 400, "odd: the linux daemon does not support signal 99"],
+      [
+        "POST",
+        `/containers/prune?filters=${encodeURIComponent('{"until":["bogus"]}')}`,
+        undefined,
+        400,
+        'failed to parse value as time or duration: "bogus"',
+      ],
       [
         "GET",
         `/containers/json?filters=${encodeURIComponent('{"expose":["x"]}')}`,

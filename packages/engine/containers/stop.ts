@@ -1,4 +1,4 @@
-import { conflict, messageOf, notModified } from "@gantry/spec";
+import { conflict, invalidParameter, messageOf, notModified } from "@gantry/spec";
 import { parseSignal } from "../config/signals.ts";
 import type { Engine } from "../engine.ts";
 import type { Container } from "./container.ts";
@@ -91,9 +91,17 @@ export async function restartContainer(engine: Engine, container: Container, opt
   });
 }
 
+/** As `parseSignal`; a number that is none is the kernel's matter in Docker, and refused in other words. */
+function killSignal(text: string): number {
+  if (/^\d+$/.test(text) && text !== "0" && Number(text) > 64) {
+    throw invalidParameter(`the linux daemon does not support signal ${text}`);
+  }
+  return parseSignal(text);
+}
+
 /** Sends a signal. A stop signal by hand keeps restart policies from starting the container anew. */
 export async function killContainer(_engine: Engine, container: Container, signalText: string): Promise<void> {
-  const signal = parseSignal(signalText || "SIGKILL");
+  const signal = killSignal(signalText || "SIGKILL");
   const { task, state, exited } = container;
   if (task === null || !container.running) {
     throw conflict(`container ${container.id} is not running`);
