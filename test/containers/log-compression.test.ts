@@ -72,7 +72,10 @@ describe.skipIf(!canRunContainers)("compressed log rotation", () => {
   test("local compresses by default, json-file not", async () => {
     const script = "seq 1 2000";
     const few = logOpts("max-size=20k", "max-file=3");
-    await engine.docker("run", "--name", "local", "--log-driver", "local", ...few, "busybox", "sh", "-c", script);
+    await engine.docker("create", "--name", "local", "--log-driver", "local", ...few, "busybox", "sh", "-c", script);
+    // Seen by the daemon before its start, and over before it is seen again.
+    await Bun.sleep(2500);
+    await engine.docker("start", "-a", "local");
     await engine.docker("run", "--name", "plain", ...few, "busybox", "sh", "-c", script);
     const local = await directory("local");
     await until(() => logs(local).length === 2 && logs(local).every((name) => name.endsWith(".gz")));

@@ -17,7 +17,8 @@ const INTERVAL = 2000;
  * one run of the daemon to the next: a plain rotated file is one to compress.
  */
 export function compressLogs(engine: Engine): void {
-  const settled = new WeakSet<Container>();
+  /** Of those that do not run: the start after which they were looked at. */
+  const settled = new WeakMap<Container, string>();
   let busy = false;
   const look = async () => {
     if (engine.stopping) clearInterval(timer);
@@ -27,10 +28,11 @@ export function compressLogs(engine: Engine): void {
       for (const container of engine.containers.all()) {
         if (engine.stopping) return;
         if (!compressesLog(container)) continue;
-        // One that does not run rotates nothing: it is looked at once more.
+        // One that does not run rotates nothing: it is looked at once more. It may have run between two looks.
+        const { startedAt } = container.state;
         if (container.task !== null) settled.delete(container);
-        else if (settled.has(container)) continue;
-        else settled.add(container);
+        else if (settled.get(container) === startedAt) continue;
+        else settled.set(container, startedAt);
         const wanted = () => !engine.stopping && container.state.status !== "removing";
         await compressRotated(container.logPath, wanted).catch((error) =>
           engine.log("warn", `container ${container.id}: compressing its log: ${messageOf(error)}`),
