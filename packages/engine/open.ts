@@ -82,11 +82,15 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
   return engine;
 }
 
-/** Deletes directories of containers that are on no list: a create or a removal was cut off there. */
+/** Deletes layers and directories of containers that are on no list: a create, a build or a removal was cut off there. */
 async function sweep(engine: Engine, known: Set<string>): Promise<void> {
   const { dataRoot } = engine.config;
-  for (const id of await readdir(`${dataRoot}/containers`).catch(() => [])) {
+  const { layers } = engine.storage;
+  // A layer may have lost its directory already; its row alone would keep an image's layers for ever.
+  const layered = layers.containerIds();
+  for (const id of new Set([...layered, ...(await readdir(`${dataRoot}/containers`).catch(() => []))])) {
     if (known.has(id) || !/^[0-9a-f]{64}$/.test(id) || engine.containers.find(id) !== null) continue;
+    await layers.removeContainer(id);
     await rm(`${dataRoot}/containers/${id}`, { recursive: true, force: true });
   }
 }

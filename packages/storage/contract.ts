@@ -112,6 +112,8 @@ export interface LayerStore {
   createContainer(id: string, diffIds: Digest[]): Promise<ContainerLayer>;
   getContainer(id: string): ContainerLayer;
   removeContainer(id: string): Promise<void>;
+  /** IDs of all writable layers. */
+  containerIds(): string[];
   /** Bytes in the writable layer. */
   containerSize(id: string): Promise<number>;
   /** What the container changed against its image, sorted by path. */

@@ -1,4 +1,6 @@
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync } from "node:fs";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
 setDefaultTimeout(30_000);
@@ -100,4 +102,19 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     expect((await engine.docker("inspect", "-f", "{{.State.Status}}", "always")).stdout.trim()).toBe("running");
     await engine.docker("rm", "-f", "plain", "always");
   }, 60_000);
+
+  test("a layer of nobody is gone after the next start: it would keep its image's layers", async () => {
+    await engine.crash();
+    const cut = "c".repeat(64); // between a container's layer and its row
+    const bare = "d".repeat(64); // its directory is gone already
+    mkdirSync(`${engine.dataRoot}/containers/${cut}/diff`, { recursive: true });
+    const database = new Database(`${engine.dataRoot}/gantry.db`);
+    for (const id of [cut, bare]) database.run("INSERT INTO storage_containers VALUES (?, '[]', 'overlay2')", [id]);
+    await engine.restart();
+    const left = () => database.query("SELECT id FROM storage_containers WHERE id IN (?, ?)").all(cut, bare);
+    for (let tries = 0; tries < 100 && left().length > 0; tries++) await Bun.sleep(20);
+    expect(left()).toEqual([]);
+    expect(existsSync(`${engine.dataRoot}/containers/${cut}`)).toBe(false);
+    database.close();
+  });
 });

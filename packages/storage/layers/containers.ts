@@ -104,6 +104,13 @@ export class Containers {
     return new Set(rows.flatMap(({ diff_ids }) => JSON.parse(diff_ids) as Digest[]));
   }
 
+  ids(): string[] {
+    return this.db
+      .query<{ id: string }, []>("SELECT id FROM storage_containers")
+      .all()
+      .map(({ id }) => id);
+  }
+
   /** Removes writable layers without a row. What else lies in the containers' folders is the engine's. */
   recover(): void {
     for (const id of readdirSync(this.directory)) {

@@ -195,6 +195,10 @@ export class Layers implements LayerStore {
     this.containers.remove(id);
   }
 
+  containerIds(): string[] {
+    return this.containers.ids();
+  }
+
   async containerSize(id: string): Promise<number> {
     return workers.run("usage", { path: this.containers.get(id).upper });
   }
