@@ -113,7 +113,10 @@ async function sweepTasks(engine: Engine, known: Set<string>): Promise<void> {
 
 async function findTask(engine: Engine, container: Container): Promise<Task | null> {
   try {
-    return await engine.runtime(container.record.runtime).find(container.id, container.stateDir);
+    const task = await engine.runtime(container.record.runtime).find(container.id, container.stateDir);
+    // Where there is no record of one, nothing runs: a kill came before it was written, or after it was removed.
+    if (task === null) await rm(container.stateDir, { recursive: true, force: true });
+    return task;
   } catch (error) {
     engine.log("warn", `container ${container.id}: finding its task: ${messageOf(error)}`);
     return null;

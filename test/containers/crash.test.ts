@@ -117,4 +117,15 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     expect(existsSync(`${engine.dataRoot}/containers/${cut}`)).toBe(false);
     database.close();
   });
+
+  test("what a start left that was cut off before its record is swept away", async () => {
+    const id = (await engine.docker("create", "busybox", "true")).stdout.trim();
+    await engine.crash();
+    const stateDir = `${engine.dir}/exec/containers/${id}`;
+    mkdirSync(`${stateDir}/rootfs`, { recursive: true });
+    await engine.restart();
+    expect(existsSync(stateDir)).toBe(false);
+    expect((await engine.docker("start", "-a", id)).code).toBe(0);
+    await engine.docker("rm", id);
+  });
 });

@@ -8,7 +8,15 @@ import { decodePid, decodeState, Op } from "./protocol.ts";
 import { cgroupPathOf, TASK_ID } from "./runtime.ts";
 import { type ShimProgram, spawnShim } from "./spawn.ts";
 import { specText } from "./spec-text.ts";
-import { makeStateDir, mountPointOf, readRecord, removeStateDir, type TaskRecord, writeRecord } from "./state.ts";
+import {
+  forgetExit,
+  makeStateDir,
+  mountPointOf,
+  readRecord,
+  removeStateDir,
+  type TaskRecord,
+  writeRecord,
+} from "./state.ts";
 import { GantryTask, type TaskMaker } from "./task.ts";
 
 export interface ExternalOptions {
@@ -127,6 +135,9 @@ export class ExternalRuntime implements Runtime {
     let control: ControlConnection | null = null;
     try {
       makeStateDir(stateDir);
+      // Before there is anything to find: as with our own.
+      writeRecord(stateDir, record);
+      forgetExit(request.exitFile);
       mkdirSync(`${directory}/root`, { recursive: true, mode: 0o700 });
       const path = rootfs.type === "overlay" ? mountPointOf(stateDir) : rootfs.path;
       const bundle = {
@@ -151,7 +162,6 @@ export class ExternalRuntime implements Runtime {
         oomFile: prepared.oom?.file ?? "",
       });
       spawnShim(this.#program, stateDir, plan);
-      writeRecord(stateDir, record);
       control = await ControlConnection.open(stateDir);
       const pid = decodePid(await control.request(Op.created));
       return new GantryTask(record, stateDir, this.#cgroups, control, pid, maker);

@@ -9,7 +9,15 @@ import { asStartError } from "./exec.ts";
 import { type ExternalOptions, ExternalRuntime } from "./external.ts";
 import { decodePid, decodeState, Op } from "./protocol.ts";
 import { ShimProgram, spawnShim } from "./spawn.ts";
-import { makeStateDir, mountPointOf, readRecord, removeStateDir, type TaskRecord, writeRecord } from "./state.ts";
+import {
+  forgetExit,
+  makeStateDir,
+  mountPointOf,
+  readRecord,
+  removeStateDir,
+  type TaskRecord,
+  writeRecord,
+} from "./state.ts";
 import { GantryTask } from "./task.ts";
 
 export const TASK_ID = /^[a-zA-Z0-9_.-]{1,64}$/;
@@ -51,6 +59,7 @@ export class GantryRuntime implements Runtime {
       makeStateDir(stateDir);
       // First of all: whatever is left when we are killed from here on, cgroup or shim, is found again by it.
       writeRecord(stateDir, record);
+      forgetExit(request.exitFile);
       prepared = this.#cgroups.prepare(cgroup, spec.linux?.resources ?? {});
       const plan = compilePlan({
         ...request,

@@ -46,6 +46,11 @@ export function readExit(exitFile: string): ExitStatus | null {
   }
 }
 
+/** The exit of a run before must not count as that of the one to come: its shim may be killed before it records any. */
+export function forgetExit(exitFile: string): void {
+  if (exitFile) rmSync(exitFile, { force: true });
+}
+
 /** Removes a task's directory: by the names we know, which takes a tenth of a walk's time, else whatever it holds. */
 export function removeStateDir(stateDir: string): void {
   try {

@@ -99,6 +99,18 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
     expect(existsSync(stateDir)).toBe(false);
   });
 
+  test("whose shim was killed has not ended as it did the time before", async () => {
+    const { task, exitFile } = await bench.create(dockerSpec(["sh", "-c", "exit 3"]));
+    await task.start();
+    expect((await task.wait()).exitCode).toBe(3);
+    await task.delete();
+    expect(existsSync(exitFile)).toBe(true);
+    const again = await bench.create(dockerSpec(["sleep", "100"]), { exitFile });
+    await again.task.start();
+    process.kill(parentOf(again.task.pid), 9);
+    expect(await again.task.wait()).toMatchObject({ exitCode: 137, signal: 9 });
+  });
+
   test("debris is no task", async () => {
     const debris = join(bench.root, "debris");
     mkdirSync(debris);
