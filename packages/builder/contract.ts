@@ -132,8 +132,8 @@ export interface PruneOptions {
   keep: number;
   /** Only what was last used this many milliseconds ago or longer. */
   olderThan?: number;
-  ids?: string[];
-  types?: string[];
+  /** Only what this is true of. */
+  matches?: (record: CacheRecord) => boolean;
 }
 
 /** One thing the cache holds. Times in milliseconds since the epoch. */

@@ -30,7 +30,7 @@ export { Engine, type EngineParts } from "./engine.ts";
 export { EventBus, eventMatches } from "./events/event-bus.ts";
 export { checkExecStart, createExec, inspectExec, sizeOf, startExec } from "./exec/exec.ts";
 export type { Exec } from "./exec/execs.ts";
-export { Filters } from "./filters.ts";
+export { Filters, timeFilter } from "./filters.ts";
 export { newId, shortId } from "./ids.ts";
 export {
   type CommitRequest,

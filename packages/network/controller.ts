@@ -2,6 +2,7 @@ import {
   type EndpointSettings,
   forbidden,
   GantryError,
+  invalidParameter,
   messageOf,
   type NetworkCreateRequest,
   type NetworkInspect,
@@ -250,7 +251,7 @@ function refuseMixing(network: NetworkRecord, sandbox: Sandbox | undefined): voi
     throw forbidden("cannot connect container to host network - container must be created in host network mode");
   }
   if (network.driver === "null") {
-    throw forbidden(
+    throw invalidParameter(
       "container cannot be connected to multiple networks with one of the networks in private (none) mode",
     );
   }
@@ -262,7 +263,7 @@ function refuseMixing(network: NetworkRecord, sandbox: Sandbox | undefined): voi
   }
   // One that left none before may join another.
   if (sandbox.mode === "none" && sandbox.endpoints.length > 0) {
-    throw forbidden(
+    throw invalidParameter(
       "container cannot be connected to multiple networks with one of the networks in private (none) mode",
     );
   }

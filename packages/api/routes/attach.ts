@@ -2,7 +2,7 @@ import { attachContainer, type Container, type Engine, formatEntry, parseDetachK
 import { type Static, Type } from "@sinclair/typebox";
 import { type Context, type Route, route, WebSocketStream } from "../http/index.ts";
 import { frame } from "./frames.ts";
-import { type Client, pump, streamType } from "./stdio.ts";
+import { type Client, hijackedType, pump } from "./stdio.ts";
 
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
@@ -15,7 +15,7 @@ export function attachRoutes(engine: Engine): Route[] {
     route("POST", "/containers/{name:.*}/attach", { query }, async (context) => {
       const container = engine.containers.get(context.params["name"] as string);
       const tty = container.record.config.Tty === true;
-      await attach(container, context, tty, () => context.hijack(streamType(tty, context.api)));
+      await attach(container, context, tty, () => context.hijack(hijackedType(tty, context)));
     }),
     route("GET", "/containers/{name:.*}/attach/ws", { query }, async (context) => {
       const container = engine.containers.get(context.params["name"] as string);

@@ -1,9 +1,9 @@
 import { type Builder, type BuildSource, type CacheRecord, errorMessage } from "@gantry/builder";
-import { Filters } from "@gantry/engine";
 import { type BuildCache, GantryError, invalidParameter, messageOf } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Context, type ResponseStream, type Route, route } from "../http/index.ts";
 import { type BuildQuery, BuildQuery as BuildQuerySchema, buildRequest } from "./build-options.ts";
+import { pruneFilters } from "./build-prune.ts";
 
 const text = Type.Optional(Type.String());
 const flag = Type.Optional(Type.Boolean());
@@ -18,7 +18,7 @@ export function buildRoutes(builder: Builder): Route[] {
       const { id } = context.query;
       if (!id) throw invalidParameter("build ID not provided");
       running.get(id)?.abort(new GantryError("cancelled", "build cancelled"));
-      context.empty(204);
+      context.empty(200);
     }),
     route(
       "POST",
@@ -146,33 +146,6 @@ function registryConfig(header: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
-}
-
-function pruneFilters(json: string | undefined): { olderThan?: number; ids?: string[]; types?: string[] } {
-  const filters = Filters.parse(json);
-  const result: { olderThan?: number; ids?: string[]; types?: string[] } = {};
-  const [until] = [...filters.get("until"), ...filters.get("unused-for")];
-  if (until) result.olderThan = age(until);
-  const ids = filters.get("id");
-  if (ids.length > 0) result.ids = ids;
-  const types = filters.get("type");
-  if (types.length > 0) result.types = types;
-  return result;
-}
-
-const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-/** Milliseconds since a moment that is given as a Go duration, or as a date. */
-function age(text: string): number {
-  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
-    return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)].reduce(
-      (sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!,
-      0,
-    );
-  }
-  const moment = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text);
-  if (Number.isNaN(moment)) throw invalidParameter(`invalid until filter value: ${JSON.stringify(text)}`);
-  return Math.max(0, Date.now() - moment);
 }
 
 /** A cache record as `system df` shows it. */

@@ -2,6 +2,7 @@ import { type Engine, Filters, pruneContainers, sampleStats, topContainer, updat
 import { UpdateConfig } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
+import { statsFor } from "./containers-versions.ts";
 
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
@@ -36,18 +37,18 @@ export function containerWatchRoutes(engine: Engine): Route[] {
           });
         if (!streaming) {
           const first = await sampleStats(engine, container, null);
-          if (oneShot || !container.running) return context.json(first);
+          if (oneShot || !container.running) return context.json(statsFor(first, context.api));
           await pause();
-          return context.json(await sampleStats(engine, container, first));
+          return context.json(statsFor(await sampleStats(engine, container, first), context.api));
         }
         const stream = context.stream();
         let previous = await sampleStats(engine, container, null);
-        stream.json(previous);
+        stream.json(statsFor(previous, context.api));
         while (!signal.aborted) {
           await pause();
           if (signal.aborted || container.removed) break;
           previous = await sampleStats(engine, container, previous);
-          const full = stream.json(previous);
+          const full = stream.json(statsFor(previous, context.api));
           if (full !== undefined) await full;
         }
         stream.end();

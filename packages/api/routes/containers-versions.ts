@@ -1,10 +1,23 @@
 import { ENDPOINT_SYSCTLS, interfaceSysctl } from "@gantry/engine";
-import { type ContainerCreateRequest, type ContainerSummary, invalidParameter, type Mount } from "@gantry/spec";
+import {
+  type ContainerCreateRequest,
+  type ContainerStats,
+  type ContainerSummary,
+  invalidParameter,
+  type Mount,
+} from "@gantry/spec";
 
 /** What older API versions expect in a list entry of containers: up to 1.51, no health. */
 export function summaryFor(summary: ContainerSummary, api: number): ContainerSummary {
   if (api >= 52) return summary;
   const { Health: _, ...old } = summary;
+  return old;
+}
+
+/** What older API versions expect of a sample: up to 1.51, no name of the system. */
+export function statsFor(stats: ContainerStats, api: number): ContainerStats {
+  if (api >= 52) return stats;
+  const { os_type: _, ...old } = stats;
   return old;
 }
 

@@ -5,7 +5,7 @@ import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
 import { terminalSide } from "./containers.ts";
 import { frame, unframer } from "./frames.ts";
-import { pump, streamType } from "./stdio.ts";
+import { hijackedType, pump } from "./stdio.ts";
 
 const text = Type.Optional(Type.String());
 
@@ -39,7 +39,7 @@ export function execRoutes(engine: Engine): Route[] {
         const tty = config.Tty === true;
         // How the answer is framed is for the start request to say, whatever the process has.
         const raw = Tty === true;
-        const client = context.hijack(streamType(raw, context.api));
+        const client = context.hijack(hijackedType(raw, context));
         let stream: AttachStream | null = null;
         try {
           await startExec(

@@ -4,7 +4,8 @@ import type { ImageInspect, ImageSummary } from "@gantry/spec";
 export function listEntryFor(image: ImageSummary, api: number): ImageSummary {
   if (api >= 44) return image;
   const old: ImageSummary = { ...image, VirtualSize: image.Size };
-  if (api >= 43 || image.RepoDigests.length > 0 || image.RepoTags.length > 0) return old;
+  if (api >= 43 || image.RepoDigests.length > 0) return old;
+  if (image.RepoTags.length > 0) return { ...old, RepoDigests: null as never };
   return { ...old, RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] };
 }
 

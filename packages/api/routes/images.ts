@@ -24,7 +24,7 @@ export function imageRoutes(images: Images): Route[] {
         const list = await images.list({
           all: query.all,
           filters: Filters.parse(query.filters),
-          sharedSize: query["shared-size"],
+          sharedSize: query["shared-size"] && context.api >= 42,
           containers: context.api >= 51,
           manifests: query.manifests && context.api >= 47,
         });

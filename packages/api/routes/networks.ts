@@ -7,11 +7,16 @@ import {
   listNetworks,
   pruneNetworks,
 } from "@gantry/engine";
-import { NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest, notFound } from "@gantry/spec";
+import {
+  invalidParameter,
+  NetworkConnectRequest,
+  NetworkCreateRequest,
+  NetworkDisconnectRequest,
+  notFound,
+} from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
 
-const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
 
 /** /networks. */
@@ -26,9 +31,13 @@ export function networkRoutes(engine: Engine): Route[] {
     route("GET", "/networks", { query: Type.Object({ filters: text }) }, (context) => {
       context.json(list(context.query.filters, context.api));
     }),
-    route("GET", "/networks/{id}", { query: Type.Object({ verbose: flag, scope: text }) }, (context) => {
+    route("GET", "/networks/{id}", { query: Type.Object({ verbose: text, scope: text }) }, (context) => {
       const network = engine.network.resolve(context.params["id"] as string);
-      const { scope } = context.query;
+      const { scope, verbose = "" } = context.query;
+      if (verbose !== "" && !/^([01tTfF]|true|TRUE|True|false|FALSE|False)$/.test(verbose)) {
+        const words = `strconv.ParseBool: parsing ${JSON.stringify(verbose)}: invalid syntax`;
+        throw invalidParameter(`invalid value for verbose: ${verbose}: ${words}`);
+      }
       if (scope && scope !== network.Scope) throw notFound(`network ${context.params["id"]} not found`);
       context.json(network);
     }),

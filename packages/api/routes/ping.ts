@@ -2,7 +2,7 @@ import { type Context, type Route, route } from "../http/index.ts";
 
 /** GET and HEAD /_ping: the first thing each client asks. */
 export function pingRoutes(): Route[] {
-  const answer = (context: Context) => {
+  const answer = (body: string | null) => (context: Context) => {
     context.send(
       200,
       {
@@ -12,8 +12,8 @@ export function pingRoutes(): Route[] {
         "Builder-Version": "1",
         Swarm: "inactive",
       },
-      "OK",
+      body,
     );
   };
-  return [route("GET", "/_ping", {}, answer), route("HEAD", "/_ping", {}, answer)];
+  return [route("GET", "/_ping", {}, answer("OK")), route("HEAD", "/_ping", {}, answer(null))];
 }

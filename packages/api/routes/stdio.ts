@@ -1,5 +1,6 @@
 import { DetachWatcher, parseDetachKeys } from "@gantry/engine";
 import type { AttachStream } from "@gantry/libcontainer";
+import type { Context } from "../http/index.ts";
 
 /** The client's side: a hijacked connection or a WebSocket. */
 export interface Client {
@@ -18,6 +19,11 @@ export const MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream";
 /** The content type of a process's output: from API 1.42 on it tells whether it is multiplexed. */
 export function streamType(tty: boolean, api: number): string {
   return tty || api < 42 ? RAW_STREAM : MULTIPLEXED_STREAM;
+}
+
+/** The same of a hijacked connection: only who asks for an upgrade is told. */
+export function hijackedType(tty: boolean, context: Pick<Context, "api" | "header">): string {
+  return context.header("upgrade") === "" ? RAW_STREAM : streamType(tty, context.api);
 }
 
 export interface PumpOptions {

@@ -51,6 +51,9 @@ export function swarmRoutes(): Route[] {
     route("POST", "/swarm/leave", {}, () => {
       throw unavailable("This node is not part of a swarm");
     }),
+    route("PUT", "/volumes/{name}", {}, () => {
+      throw unavailable("volume update only valid for cluster volumes, but swarm is unavailable");
+    }),
     // Nor are there managed plugins: those of the host are found where they are, and listed by nobody.
     route("GET", "/plugins", {}, (context) => context.json([])),
     route("POST", "/swarm/init", {}, refused),

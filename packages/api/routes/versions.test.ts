@@ -31,7 +31,7 @@ test("images: the virtual size, and names that are none", () => {
   const image = { Size: 7, RepoTags: ["a:b"], RepoDigests: [] as string[] } as ImageSummary;
   expect(listEntryFor(image, 44)).toEqual(image);
   expect(listEntryFor(image, 43)).toEqual({ ...image, VirtualSize: 7 });
-  expect(listEntryFor(image, 42)).toEqual({ ...image, VirtualSize: 7 });
+  expect(listEntryFor(image, 42)).toEqual({ ...image, VirtualSize: 7, RepoDigests: null as never });
   expect(listEntryFor({ ...image, RepoTags: [] }, 42).RepoTags).toEqual(["<none>:<none>"]);
 });
 

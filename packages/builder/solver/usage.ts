@@ -56,8 +56,7 @@ export function chooseRecords(records: CacheRecord[], options: PruneOptions): Ca
     .filter((record) => !record.inUse)
     .filter((record) => options.all || !record.shared)
     .filter((record) => options.olderThan === undefined || now - record.lastUsedAt >= options.olderThan)
-    .filter((record) => !options.ids || options.ids.some((id) => record.id.startsWith(id)))
-    .filter((record) => !options.types || options.types.includes(record.type))
+    .filter((record) => options.matches?.(record) ?? true)
     .sort((a, b) => a.lastUsedAt - b.lastUsedAt);
   if (options.keep <= 0) return matching;
   let held = records.reduce((sum, record) => sum + (record.shared ? 0 : record.size), 0);

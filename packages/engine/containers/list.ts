@@ -1,4 +1,4 @@
-import { type ContainerSummary, invalidParameter, type PortSummary } from "@gantry/spec";
+import { type ContainerSummary, type EndpointSettings, invalidParameter, type PortSummary } from "@gantry/spec";
 import { portKey } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../filters.ts";
@@ -20,6 +20,7 @@ const KEYS = [
   "before",
   "exited",
   "id",
+  // A matter of Windows: taken, and not looked at.
   "isolation",
   "label",
   "name",
@@ -133,7 +134,6 @@ function matches(
     (exited.length === 0 || (state.status === "exited" && exited.includes(state.exitCode))) &&
     (ancestors === null || ancestors.has(record.imageId)) &&
     (!filters.has("is-task") || !filters.bool("is-task", false)) &&
-    (!filters.has("isolation") || filters.exact("isolation", record.hostConfig.Isolation || "default")) &&
     (!filters.has("volume") ||
       filters
         .get("volume")
@@ -213,9 +213,15 @@ function summarise(engine: Engine, container: Container, names: string[]): Conta
     ...(state.health === undefined
       ? {}
       : { Health: { Status: state.health.Status, FailingStreak: state.health.FailingStreak } }),
-    NetworkSettings: { Networks: containerEndpoints(engine, container) },
+    NetworkSettings: { Networks: addresses(containerEndpoints(engine, container)) },
     Mounts: record.mounts.map(mountPoint),
   };
+}
+
+/** Where each endpoint is, without what was asked of it: that is for inspect to tell. */
+function addresses(endpoints: Record<string, EndpointSettings>): Record<string, EndpointSettings> {
+  const asked = { Links: null, Aliases: null, DriverOpts: null, DNSNames: null };
+  return Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [name, { ...endpoint, ...asked }]));
 }
 
 /** The name it was made with while that still means its image; else the image's ID. */

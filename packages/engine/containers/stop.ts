@@ -1,4 +1,4 @@
-import { conflict, invalidParameter, messageOf, notModified } from "@gantry/spec";
+import { conflict, invalidParameter, messageOf, notModified, systemError } from "@gantry/spec";
 import { parseSignal } from "../config/signals.ts";
 import type { Engine } from "../engine.ts";
 import type { Container } from "./container.ts";
@@ -143,7 +143,7 @@ export async function pauseContainer(_engine: Engine, container: Container): Pro
 export async function unpauseContainer(_engine: Engine, container: Container): Promise<void> {
   await container.lock.run(async () => {
     const { task, state } = container;
-    if (task === null || state.status !== "paused") throw conflict(`Container ${container.id} is not paused`);
+    if (task === null || state.status !== "paused") throw systemError(`Container ${container.id} is not paused`);
     await task.resume();
     state.status = "running";
     container.saveState();

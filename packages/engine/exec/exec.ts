@@ -238,7 +238,7 @@ export function inspectExec(exec: Exec): ExecInspect {
     OpenStdin: config.AttachStdin === true,
     OpenStderr: config.AttachStderr === true,
     OpenStdout: config.AttachStdout === true,
-    CanRemove: exec.exitCode !== null && !exec.running,
+    CanRemove: false,
     ContainerID: exec.container.id,
     DetachKeys: config.DetachKeys ?? "",
     Pid: exec.pid,

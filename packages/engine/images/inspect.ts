@@ -37,7 +37,8 @@ export async function inspect(
     out.Descriptor = { mediaType, digest, size };
   }
   if (options.manifests) {
-    out.Manifests = await manifestSummaries(room, image, byManifest(room.storage.images.list()));
+    const manifests = await manifestSummaries(room, image, byManifest(room.storage.images.list()));
+    if (manifests.length > 0) out.Manifests = manifests;
   }
   return out;
 }

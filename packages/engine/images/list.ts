@@ -47,7 +47,8 @@ export async function list(room: ImageRoom, options: ListOptions): Promise<Image
       SharedSize: uses ? sharedSize(room, image, uses) : -1,
       Size: image.size,
     };
-    if (options.manifests) summary.Manifests = await manifestSummaries(room, image, manifests);
+    const itsManifests = options.manifests ? await manifestSummaries(room, image, manifests) : [];
+    if (itsManifests.length > 0) summary.Manifests = itsManifests;
     out.push(summary);
   }
   // A stable order among those of the same second: newest record first, as the store lists them.

@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
+import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
+
+let engine: TestEngine;
+const call = async (method: string, path: string, body?: unknown) => {
+  const answer = await engine.api(method, path, body);
+  return answer.status >= 400 ? `${answer.status} ${answer.body.message}` : answer.body;
+};
+
+/** The head of the answer to a request that is written by hand. */
+const head = (text: string) =>
+  new Promise<string>((resolve, reject) => {
+    const socket = connect(engine.socket, () => socket.write(text));
+    let got = "";
+    socket.on("error", reject).on("data", (chunk) => {
+      got += chunk;
+      if (!got.includes("\r\n\r\n")) return;
+      socket.destroy();
+      resolve(got.slice(0, got.indexOf("\r\n\r\n")));
+    });
+  });
+
+describe.skipIf(!canRunContainers)("answers have the fields and status codes of Docker's", () => {
+  beforeAll(async () => {
+    engine = await startEngine();
+    await engine.docker("network", "create", "own");
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "one",
+      "--network",
+      "own",
+      "--network-alias",
+      "al",
+      "busybox",
+      "sleep",
+      "900",
+    );
+  });
+  afterAll(() => engine?.close());
+
+  test("a list tells where the endpoints are, inspect what was asked of them", async () => {
+    const [listed] = await call("GET", "/v1.51/containers/json");
+    expect(listed.NetworkSettings.Networks.own).toMatchObject({
+      Aliases: null,
+      DNSNames: null,
+      DriverOpts: null,
+      IPAddress: expect.stringContaining("."),
+    });
+    const { NetworkSettings } = await call("GET", "/v1.51/containers/one/json");
+    expect(NetworkSettings.Networks.own.Aliases).toContain("al");
+  });
+
+  test("statistics name the system from 1.52 on", async () => {
+    const sample = (version: string) => call("GET", `/v${version}/containers/one/stats?stream=0&one-shot=1`);
+    expect((await sample("1.52")).os_type).toBe("linux");
+    expect(await sample("1.51")).not.toHaveProperty("os_type");
+  });
+
+  test("images made here have no manifests to tell of", async () => {
+    expect((await call("GET", "/v1.51/images/json?manifests=1"))[0]).not.toHaveProperty("Manifests");
+    expect(await call("GET", "/v1.51/images/busybox/json?manifests=1")).not.toHaveProperty("Manifests");
+    const [old] = await call("GET", "/v1.41/images/json?shared-size=1");
+    expect(old).toMatchObject({ RepoDigests: null, SharedSize: -1 });
+  });
+
+  test("who hijacks without asking for an upgrade is not told of multiplexing", async () => {
+    const attach = (headers: string) =>
+      head(`POST /v1.51/containers/one/attach?stdout=1&stream=1 HTTP/1.1\r\nHost: d\r\n${headers}\r\n`);
+    expect(await attach("")).toContain("application/vnd.docker.raw-stream");
+    expect(await attach("Connection: Upgrade\r\nUpgrade: tcp\r\n")).toContain(
+      "application/vnd.docker.multiplexed-stream",
+    );
+    expect(await head("HEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n")).toContain("Content-Length: 0");
+  });
+
+  test("an exec that ended can be looked at: nothing is about to remove it", async () => {
+    const { Id } = await call("POST", "/v1.51/containers/one/exec", { Cmd: ["true"] });
+    await call("POST", `/v1.51/exec/${Id}/start`, {});
+    expect(await call("GET", `/v1.51/exec/${Id}/json`)).toMatchObject({ Running: false, CanRemove: false });
+  });
+
+  test("what is refused, and how", async () => {
+    const filters = (value: object) => `filters=${encodeURIComponent(JSON.stringify(value))}`;
+    const cases: [method: string, path: string, body: unknown, answer: string][] = [
+      ["POST", "/v1.51/containers/one/unpause", undefined, "500 Container "],
+      ["GET", "/v1.51/networks/own?verbose=x", undefined, "400 invalid value for verbose: x: strconv.ParseBool"],
+      ["POST", "/v1.51/networks/none/connect", { Container: "one" }, "400 container cannot be connected to multiple"],
+      ["PUT", "/v1.51/volumes/v?version=1", {}, "503 volume update only valid for cluster volumes"],
+      ["POST", `/v1.51/build/prune?${filters({ x: ["y"] })}`, undefined, "400 failed to prune build cache: invalid"],
+    ];
+    for (const [method, path, body, answer] of cases) expect(await call(method, path, body)).toStartWith(answer);
+    expect(await call("GET", `/v1.51/containers/json?${filters({ isolation: ["hyperv"] })}`)).toHaveLength(1);
+  });
+});
