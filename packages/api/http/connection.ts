@@ -61,7 +61,8 @@ export class Connection {
 
   onData(chunk: Buffer): void {
     if (this.state === "raw") {
-      this.sink?.data(chunk);
+      const rest = this.remaining === 0 ? chunk : this.skipBody(chunk);
+      if (rest.length > 0) this.sink?.data(rest);
       return;
     }
     if (this.state === "linger" || this.state === "closed") return;
@@ -320,14 +321,25 @@ export class Connection {
 
   // ---- hijack
 
-  /** From now on the connection's bytes go to `sink`; the ones that came with the request go first. */
+  /**
+   * From now on the connection's bytes go to `sink`; the ones that came with the request go first, but for its body as
+   * far as nobody read it: clients exist that send one with an attach (docker-modem), and it is no input.
+   */
   hijack(sink: RawSink): void {
-    const ahead = this.input;
+    let ahead = this.input;
     this.input = null;
     this.state = "raw";
     this.sink = sink;
-    if (ahead !== null) sink.data(ahead);
+    if (ahead !== null && this.remaining > 0) ahead = this.skipBody(ahead);
+    if (ahead !== null && ahead.length > 0) sink.data(ahead);
     if (this.peerEnded) sink.end();
     this.resume();
+  }
+
+  /** What of `chunk` comes after the request's body. */
+  private skipBody(chunk: Buffer): Buffer {
+    const skipped = Math.min(this.remaining, chunk.length);
+    this.remaining -= skipped;
+    return chunk.subarray(skipped);
   }
 }

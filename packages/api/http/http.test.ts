@@ -239,6 +239,21 @@ describe("streams", () => {
       expect(body.subarray(-3).toString()).toBe("END");
     });
   }
+
+  test("a body that comes with a request to hijack is not taken for input", async () => {
+    const head = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    for (const pieces of [[`${head}{"stdin":true}input`], [head, '{"stdin":', "true}input"]]) {
+      const socket = await open();
+      for (const piece of pieces) {
+        socket.write(piece);
+        await Bun.sleep(10);
+      }
+      socket.end();
+      let got = "";
+      for await (const chunk of socket) got += chunk;
+      expect(got.slice(got.indexOf("\r\n\r\n") + 4)).toBe("inputEND");
+    }
+  });
 });
 
 test("types of the context follow the declaration", () => {
