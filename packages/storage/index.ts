@@ -12,6 +12,6 @@ export { Inflater } from "./archive/source.ts";
 export * from "./contract.ts";
 export { copyUp } from "./copy-up.ts";
 export { importRootfs } from "./images/import.ts";
-export { OVERLAY_OPTIONS } from "./layers/mount.ts";
+export { mountOverlay, OVERLAY_OPTIONS } from "./layers/mount.ts";
 export type { DriverName } from "./layers/snapshotter.ts";
 export { closeWorkers, openStorage, type StorageOptions } from "./storage.ts";

@@ -1,16 +1,6 @@
 import { mkdirSync } from "node:fs";
-import {
-  AT,
-  close,
-  fsconfigCreate,
-  fsconfigString,
-  fsmount,
-  fsopen,
-  MNT,
-  MOVE_MOUNT,
-  moveMount,
-  umount,
-} from "@gantry/sys";
+import { mountOverlay } from "@gantry/storage";
+import { AT, MNT, MOVE_MOUNT, moveMount, umount } from "@gantry/sys";
 
 /**
  * Mounts an overlay at a directory (made here) in the daemon's own namespace, where a runtime can bind it into a
@@ -18,24 +8,16 @@ import {
  */
 export function mountOverlayAt(target: string, lower: readonly string[], scratch: string | null): void {
   mkdirSync(target, { recursive: true, mode: 0o700 });
-  const context = fsopen("overlay");
+  const upper = scratch === null ? null : { upper: `${scratch}/upper`, work: `${scratch}/work` };
+  if (upper) {
+    mkdirSync(upper.upper, { recursive: true, mode: 0o755 });
+    mkdirSync(upper.work, { recursive: true, mode: 0o700 });
+  }
+  const view = mountOverlay(lower, upper, `${target}-place`);
   try {
-    for (const path of lower) fsconfigString(context, "lowerdir+", path);
-    if (scratch !== null) {
-      mkdirSync(`${scratch}/upper`, { recursive: true, mode: 0o755 });
-      mkdirSync(`${scratch}/work`, { recursive: true, mode: 0o700 });
-      fsconfigString(context, "upperdir", `${scratch}/upper`);
-      fsconfigString(context, "workdir", `${scratch}/work`);
-    }
-    fsconfigCreate(context);
-    const mount = fsmount(context);
-    try {
-      moveMount(mount, "", AT.FDCWD, target, MOVE_MOUNT.F_EMPTY_PATH);
-    } finally {
-      close(mount);
-    }
+    moveMount(view.fd, "", AT.FDCWD, target, MOVE_MOUNT.F_EMPTY_PATH);
   } finally {
-    close(context);
+    view.close();
   }
 }
 

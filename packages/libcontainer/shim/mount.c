@@ -197,6 +197,8 @@ int overlay_detached(const struct overlay_step *o) {
   int fs = sys_fsopen("overlay", FSOPEN_CLOEXEC_);
   if (fs < 0) return -1;
   int result = sys_fsconfig(fs, FSCONFIG_SET_STRING_, "source", "overlay", 0);
+  /* before 6.5 any word is taken, and judged when the mount is made */
+  if (result >= 0 && sys_fsconfig(fs, FSCONFIG_SET_FLAG_, "no-such-option", NULL, 0) == 0) errno = ENOSYS, result = -1;
   for (uint32_t i = 0; result >= 0 && i < o->nlower; i++) {
     result = set_path(fs, "lowerdir+", o->lower[i]);
     if (result < 0 && errno == EINVAL && i == 0) errno = ENOSYS; /* before 6.7 */
@@ -210,7 +212,7 @@ int overlay_detached(const struct overlay_step *o) {
 }
 
 /* mount(2) takes one page of options: layers are named by descriptor numbers, relative to /proc/self/fd. */
-static int overlay_by_mount(const struct overlay_step *o) {
+int overlay_by_mount(const struct overlay_step *o) {
   char data[4096];
   size_t used = (size_t)snprintf(data, sizeof data, "lowerdir=");
   for (uint32_t i = 0; i < o->nlower; i++) {

@@ -44,10 +44,10 @@ void read_bind(struct reader *r, struct bind_step *b);
 void read_overlay(struct reader *r, struct overlay_step *o);
 void read_mount(struct reader *r, struct mount_step *m);
 
-/* A detached mount, or -1 with errno. */
-/* ENOSYS where the kernel (before 6.7) takes layers by mount(2) only. */
+/* A detached mount, or -1 with errno: ENOSYS where the kernel (before 6.7) takes layers by mount(2) only. */
 int overlay_detached(const struct overlay_step *o);
 /* Attached at `o->at`. */
+int overlay_by_mount(const struct overlay_step *o);
 int overlay_tree(const struct overlay_step *o);
 int bind_tree(const struct bind_step *b);
 int directory_tree(const char *path);

@@ -395,6 +395,22 @@ void run_rootfs_steps(const struct plan *plan, const struct prepared *prepared, 
   umask(022);
 }
 
+/* On a kernel without detached overlays: mounted where nobody else sees it, and taken off there. */
+static int prepare_overlay(const struct overlay_step *o) {
+  int tree = overlay_detached(o);
+  if (tree >= 0 || errno != ENOSYS) return tree;
+  if (unshare(CLONE_NEWNS) < 0) return -1;
+  unshare_parent(o->at);
+  int at = overlay_by_mount(o);
+  if (at < 0) return -1;
+  tree = sys_open_tree(at, "", AT_EMPTY_PATH | OPEN_TREE_CLONE_ | O_CLOEXEC);
+  int error = errno;
+  umount2(o->at, MNT_DETACH);
+  close(at);
+  errno = error;
+  return tree;
+}
+
 void prepare_sources(const struct plan *plan, struct prepared *out) {
   struct reader r, body;
   unsigned count = 0;
@@ -421,7 +437,7 @@ void prepare_sources(const struct plan *plan, struct prepared *out) {
     } else if (kind == STEP_ROOT_OVERLAY) {
       struct overlay_step o;
       read_overlay(&body, &o);
-      if (body.bad || (out->fds[i] = overlay_detached(&o)) < 0)
+      if (body.bad || (out->fds[i] = prepare_overlay(&o)) < 0)
         fail(errno, "error mounting overlay of %u layers", o.nlower);
     }
   }

@@ -1,3 +1,4 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync } from "node:fs";
 import {
   AT,
   close,
@@ -6,13 +7,17 @@ import {
   fsconfigString,
   fsmount,
   fsopen,
+  MNT,
   MOUNT_ATTR,
+  MS,
+  mount,
   mountSetattr,
   O,
   OPEN_TREE,
   open,
   openTree,
   SysError,
+  umount,
 } from "@gantry/sys";
 import type { RootView } from "../contract.ts";
 
@@ -24,14 +29,26 @@ export const OVERLAY_OPTIONS = { index: "off", redirect_dir: "off", metacopy: "o
 
 /** fsconfig(2) takes values of up to 255 bytes. */
 const MAX_VALUE = 255;
+const EINVAL = 22;
 
 /**
- * An overlay as a detached mount: it is in no mount table and goes with its last descriptor. `lower` topmost first. Throws
- * SysError.
+ * An overlay as a detached mount: it is in no mount table and goes with its last descriptor. `lower` topmost first. `place`:
+ * a directory of ours (made here) where kernels before 6.7 mount it for the moment that it takes to detach it. Throws SysError.
  */
-export function mountOverlay(lower: readonly string[], writable?: { upper: string; work: string }): RootView {
+export function mountOverlay(lower: readonly string[], writable: UpperDirectories | null, place: string): RootView {
   // An overlay of one lower layer alone is no overlay: a read-only bind mount is the same.
   if (!writable && lower.length === 1) return bindReadOnly(lower[0]!);
+  return mountByContext(lower, writable) ?? mountByPage(lower, writable, place);
+}
+
+/** Where an overlay's writes go, and the directory beside it that the kernel works in. */
+export interface UpperDirectories {
+  upper: string;
+  work: string;
+}
+
+/** By fsconfig(2), a layer a call; null where the kernel has not that way. */
+function mountByContext(lower: readonly string[], writable: UpperDirectories | null): RootView | null {
   const context = fsopen("overlay");
   const borrowed: number[] = [];
   const name = (path: string) => {
@@ -41,7 +58,8 @@ export function mountOverlay(lower: readonly string[], writable?: { upper: strin
     return `/proc/self/fd/${fd}`;
   };
   try {
-    setLower(context, lower, name);
+    if (!appendsLayers(context, () => name(lower[0]!))) return null;
+    for (const path of lower.slice(1)) fsconfigString(context, "lowerdir+", name(path));
     if (writable) {
       fsconfigString(context, "upperdir", name(writable.upper));
       fsconfigString(context, "workdir", name(writable.work));
@@ -57,16 +75,59 @@ export function mountOverlay(lower: readonly string[], writable?: { upper: strin
   }
 }
 
-function setLower(context: number, lower: readonly string[], name: (path: string) => string): void {
+/**
+ * Gives the first layer, and tells whether that went. Before 6.5 overlay had a context that takes any word and judges at the
+ * end; before 6.7 none by which layers are given one at a time.
+ */
+function appendsLayers(context: number, first: () => string): boolean {
+  const refused = (ask: () => void): boolean => {
+    try {
+      ask();
+      return false;
+    } catch (error) {
+      if (error instanceof SysError && error.errno === EINVAL) return true;
+      throw error;
+    }
+  };
+  if (!refused(() => fsconfigFlag(context, "no-such-option"))) return false;
+  return !refused(() => fsconfigString(context, "lowerdir+", first()));
+}
+
+/** By mount(2), which takes all options on one page: directories are named by descriptors, which keeps them short. */
+export function mountByPage(lower: readonly string[], writable: UpperDirectories | null, place: string): RootView {
+  const borrowed: number[] = [];
+  const name = (path: string) => {
+    const fd = open(path, O.PATH | O.DIRECTORY);
+    borrowed.push(fd);
+    return `/proc/self/fd/${fd}`;
+  };
+  mkdirSync(place, { recursive: true, mode: 0o700 });
+  const at = mkdtempSync(`${place}/`);
   try {
-    for (const path of lower) fsconfigString(context, "lowerdir+", name(path));
-  } catch (error) {
-    // Kernels before 6.5 have only the joined form.
-    if (!(error instanceof SysError) || error.errno !== 22) throw error;
-    const short = lower.map((path) =>
-      path.length * lower.length < MAX_VALUE ? path : name(path.padEnd(MAX_VALUE + 1, "/")),
-    );
-    fsconfigString(context, "lowerdir", short.join(":"));
+    const options = [`lowerdir=${lower.map(name).join(":")}`];
+    if (writable) options.push(`upperdir=${name(writable.upper)}`, `workdir=${name(writable.work)}`);
+    for (const [key, value] of Object.entries(OVERLAY_OPTIONS)) options.push(`${key}=${value}`);
+    mount("overlay", at, "overlay", writable ? 0 : MS.RDONLY, options.join(","));
+    try {
+      return viewOf(openTree(AT.FDCWD, at, OPEN_TREE.CLONE));
+    } finally {
+      umount(at, MNT.DETACH);
+    }
+  } finally {
+    for (const fd of borrowed) close(fd);
+    rmdirSync(at);
+  }
+}
+
+/** Takes away what a daemon left in `place` that was killed in that moment. */
+export function clearPlace(place: string): void {
+  for (const name of existsSync(place) ? readdirSync(place) : []) {
+    try {
+      umount(`${place}/${name}`, MNT.DETACH);
+    } catch {
+      // Not mounted: only the directory was made.
+    }
+    rmdirSync(`${place}/${name}`);
   }
 }
 

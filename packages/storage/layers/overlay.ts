@@ -1,28 +1,35 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { isErrno } from "@gantry/sys";
 import { workers } from "../archive/workers.ts";
-import { mountOverlay } from "./mount.ts";
+import { clearPlace, mountOverlay } from "./mount.ts";
 import type { Snapshotter } from "./snapshotter.ts";
 
-/** Layers stacked by the kernel's overlay file system: nothing is copied before it is written to. */
-export const overlay: Snapshotter = {
-  name: "overlay2",
-  async prepare() {},
-  layer: (lower, upper, work) => ({ lower, upper, work }),
-  // Read-only, the writable layer is just the topmost lower one: right beside a running container's own mount.
-  view: async (lower, upper, work, readonly) =>
-    readonly ? mountOverlay([upper, ...lower]) : mountOverlay(lower, { upper, work }),
-  viewImage: async (lower) => mountOverlay(lower),
-  async changes(lower, upper) {
-    const below = mountOverlay(lower);
-    try {
-      return await workers.run("changes", { lowerFd: below.fd, upper });
-    } finally {
-      below.close();
-    }
-  },
-  diff: async (_lower, upper) => ({ path: upper, temporary: false }),
-};
+/**
+ * Layers stacked by the kernel's overlay file system: nothing is copied before it is written to. `place`: a directory of ours,
+ * see mountOverlay.
+ */
+export function overlay(place: string): Snapshotter {
+  clearPlace(place);
+  return {
+    name: "overlay2",
+    async prepare() {},
+    layer: (lower, upper, work) => ({ lower, upper, work }),
+    // Read-only, the writable layer is just the topmost lower one: right beside a running container's own mount.
+    view: async (lower, upper, work, readonly) =>
+      readonly ? mountOverlay([upper, ...lower], null, place) : mountOverlay(lower, { upper, work }, place),
+    viewImage: async (lower) => mountOverlay(lower, null, place),
+    async changes(lower, upper) {
+      const below = mountOverlay(lower, null, place);
+      try {
+        return await workers.run("changes", { lowerFd: below.fd, upper });
+      } finally {
+        below.close();
+      }
+    },
+    diff: async (_lower, upper) => ({ path: upper, temporary: false }),
+  };
+}
 
 /** Whether overlay can be mounted with its writable part below this directory, tried out. */
 export function overlayWorks(directory: string): boolean {
@@ -30,7 +37,8 @@ export function overlayWorks(directory: string): boolean {
   try {
     for (const name of ["lower", "upper", "work"]) mkdirSync(`${base}/${name}`, { recursive: true, mode: 0o700 });
     writeFileSync(`${base}/lower/file`, "");
-    const view = mountOverlay([`${base}/lower`], { upper: `${base}/upper`, work: `${base}/work` });
+    const upper = { upper: `${base}/upper`, work: `${base}/work` };
+    const view = mountOverlay([`${base}/lower`], upper, `${base}/at`);
     try {
       // A removal needs a whiteout, which not every file system can hold.
       rmSync(`/proc/self/fd/${view.fd}/file`);
@@ -38,8 +46,9 @@ export function overlayWorks(directory: string): boolean {
       view.close();
     }
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    // A disk that is full at the moment says nothing about overlay.
+    return isErrno(error, "ENOSPC") || isErrno(error, "EDQUOT");
   } finally {
     rmSync(base, { recursive: true, force: true });
   }

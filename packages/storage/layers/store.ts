@@ -58,14 +58,15 @@ export class Layers implements LayerStore {
     mkdirSync(this.directory, { recursive: true, mode: 0o710 });
     scatter(this.directory);
     const copies = vfs(this.directory, trash);
-    this.driver = (driver ?? (overlayWorks(root) ? "overlay2" : "vfs")) === "vfs" ? copies : overlay;
+    const stacks = overlay(`${root}/mounts`);
+    this.driver = (driver ?? (overlayWorks(root) ? "overlay2" : "vfs")) === "vfs" ? copies : stacks;
     const init = ensureInitLayer(`${this.directory}/init`);
     this.select = db.query<LayerRow, [string]>("SELECT * FROM storage_layers WHERE diff_id = ?");
     this.insert = db.query("INSERT OR REPLACE INTO storage_layers VALUES (?, ?, ?, ?, ?)");
     this.containers = new Containers(`${root}/containers`, db, this.trash, {
       init,
       dir: (diffId) => this.row(diffId) && this.dir(diffId),
-      driver: (wanted) => (wanted === "vfs" ? copies : overlay),
+      driver: (wanted) => (wanted === "vfs" ? copies : stacks),
     });
   }
 
