@@ -241,7 +241,7 @@ describe("streams", () => {
   }
 
   test("a body that comes with a request to hijack is not taken for input", async () => {
-    const head = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    const head = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     for (const pieces of [[`${head}{"stdin":true}input`], [head, '{"stdin":', "true}input"]]) {
       const socket = await open();
       for (const piece of pieces) {
