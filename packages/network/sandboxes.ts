@@ -52,7 +52,7 @@ export class Sandboxes {
       this.parts.store.saveSandbox(sandbox);
       return { hosts: this.parts.names.hosts(sandbox), resolvConf: sandbox.resolvConf };
     } catch (error) {
-      await this.release(sandbox.containerId);
+      await this.release(sandbox.containerId).catch(() => {});
       throw error;
     }
   }
@@ -95,7 +95,7 @@ export class Sandboxes {
     this.announce(sandbox);
   }
 
-  /** Gives everything of a container back. Idempotent; never throws. */
+  /** Gives everything of a container back, also where a step fails; what failed first is thrown then. Idempotent. */
   async release(containerId: string): Promise<void> {
     const sandbox = this.byContainer.get(containerId);
     if (sandbox === undefined) return;
@@ -112,11 +112,12 @@ export class Sandboxes {
       if (sandbox.pid !== 0) this.emit("disconnect", endpoint);
     }
     if (this.parts.names.usesResolver(sandbox)) await this.parts.resolver?.removeSandbox(containerId);
-    this.parts.store.dropSandbox(containerId);
-    try {
-      this.parts.links.settle();
-    } catch (error) {
-      failure ??= error;
+    for (const step of [() => this.parts.store.dropSandbox(containerId), () => this.parts.links.settle()]) {
+      try {
+        step();
+      } catch (error) {
+        failure ??= error;
+      }
     }
     if (failure !== undefined) throw failure;
   }
@@ -289,7 +290,7 @@ export class Sandboxes {
   private wantedNetworks(sandbox: Sandbox, request: SandboxRequest): Map<NetworkRecord, EndpointSettings> {
     const out = new Map<NetworkRecord, EndpointSettings>();
     const { networks } = this.parts;
-    if (sandbox.mode === "container") return out;
+    if (sandbox.mode === "container" || request.unconnected === true) return out;
     const first = networks.resolve(
       request.networkMode === "default" || request.networkMode === "" ? "bridge" : request.networkMode,
     );
@@ -324,13 +325,12 @@ function freeName(taken: Set<string>, prefix: string): string {
 }
 
 function newSandbox(request: SandboxRequest, networks: Networks): Sandbox {
-  const mode = request.networkMode.startsWith("container:") ? "container" : modeOf(request.networkMode, networks);
   return {
     containerId: request.containerId,
     name: request.containerName,
     hostname: request.hostname,
     domainname: request.domainname,
-    mode,
+    mode: request.unconnected === true ? "none" : modeOf(request.networkMode, networks),
     pid: 0,
     endpoints: [],
     ports: [],
@@ -345,6 +345,7 @@ function newSandbox(request: SandboxRequest, networks: Networks): Sandbox {
 }
 
 function modeOf(name: string, networks: Networks): Sandbox["mode"] {
+  if (name.startsWith("container:")) return "container";
   const network = networks.resolve(name === "default" || name === "" ? "bridge" : name);
   if (network.driver === "host") return "host";
   return network.driver === "null" ? "none" : "network";

@@ -58,7 +58,39 @@ export function statusOf(error: unknown): number {
   return error instanceof GantryError ? error.status : 500;
 }
 
-/** The text of anything thrown. */
+/** libuv's words for an errno where they are not Go's. */
+const WORDS: Record<string, string> = {
+  EEXIST: "file exists",
+  EISDIR: "is a directory",
+  ENOTEMPTY: "directory not empty",
+  EXDEV: "invalid cross-device link",
+  EBUSY: "device or resource busy",
+  EIO: "input/output error",
+  EDQUOT: "disk quota exceeded",
+  EMFILE: "too many open files",
+  ENFILE: "too many open files in system",
+  ENOMEM: "cannot allocate memory",
+  EAGAIN: "resource temporarily unavailable",
+  ENAMETOOLONG: "file name too long",
+};
+/** SQLite's codes for what befell the disk below it. */
+const DATABASE: Record<string, string> = {
+  SQLITE_FULL: "no space left on device",
+  SQLITE_READONLY: "read-only file system",
+  SQLITE_IOERR: "input/output error",
+};
+
+/** The text of anything thrown; of a failed system call as Go tells it: "mkdir /path: no space left on device". */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const { code, syscall, path, dest } = error as NodeJS.ErrnoException & { dest?: string };
+  if (typeof code !== "string") return error.message;
+  if (code.startsWith("SQLITE_")) {
+    const words = Object.entries(DATABASE).find(([name]) => code.startsWith(name))?.[1];
+    return words === undefined ? error.message : `write database: ${words}`;
+  }
+  const told = error.message.startsWith(`${code}: `) ? error.message.slice(code.length + 2) : null;
+  if (told === null || syscall === undefined) return error.message;
+  const words = WORDS[code] ?? told.replace(/, [a-z0-9_]+(?: '.*)?$/s, "");
+  return `${[syscall === "scandir" ? "open" : syscall, path, dest].filter((part) => part !== undefined).join(" ")}: ${words}`;
 }

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { conflict, invalidParameter } from "@gantry/spec";
 import { workers } from "./archive/workers.ts";
 import type { StoredVolume, VolumeStore } from "./contract.ts";
@@ -44,12 +44,18 @@ export class Volumes implements VolumeStore {
     const base = `${this.directory}/${name}`;
     // Left by a create that was killed before its row: nobody ever used it.
     if (existsSync(base)) this.trash.discard(base);
-    mkdirSync(base, { mode: 0o701 });
-    mkdirSync(`${base}/_data`, { mode: 0o755 });
     const created = new Date().toISOString();
-    this.db
-      .query("INSERT INTO storage_volumes VALUES (?, ?, ?, ?)")
-      .run(name, created, JSON.stringify(options.labels ?? {}), JSON.stringify(driverOpts));
+    try {
+      mkdirSync(base, { mode: 0o701 });
+      mkdirSync(`${base}/_data`, { mode: 0o755 });
+      this.db
+        .query("INSERT INTO storage_volumes VALUES (?, ?, ?, ?)")
+        .run(name, created, JSON.stringify(options.labels ?? {}), JSON.stringify(driverOpts));
+    } catch (error) {
+      // Else the next start would take it for somebody's data.
+      rmSync(base, { recursive: true, force: true });
+      throw error;
+    }
     return this.get(name)!;
   }
 

@@ -110,12 +110,15 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     mkdirSync(`${engine.dataRoot}/containers/${cut}/diff`, { recursive: true });
     const database = new Database(`${engine.dataRoot}/gantry.db`);
     for (const id of [cut, bare]) database.run("INSERT INTO storage_containers VALUES (?, '[]', 'overlay2')", [id]);
-    await engine.restart();
-    const left = () => database.query("SELECT id FROM storage_containers WHERE id IN (?, ?)").all(cut, bare);
-    for (let tries = 0; tries < 100 && left().length > 0; tries++) await Bun.sleep(20);
-    expect(left()).toEqual([]);
-    expect(existsSync(`${engine.dataRoot}/containers/${cut}`)).toBe(false);
     database.close();
+    await engine.restart();
+    for (let tries = 0; tries < 100 && existsSync(`${engine.dataRoot}/containers/${cut}`); tries++) await Bun.sleep(20);
+    expect(existsSync(`${engine.dataRoot}/containers/${cut}`)).toBe(false);
+    await engine.crash();
+    const after = new Database(`${engine.dataRoot}/gantry.db`);
+    expect(after.query("SELECT id FROM storage_containers WHERE id IN (?, ?)").all(cut, bare)).toEqual([]);
+    after.close();
+    await engine.restart();
   });
 
   test("what a start left that was cut off before its record is swept away", async () => {

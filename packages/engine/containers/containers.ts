@@ -106,14 +106,21 @@ export class Containers {
     return container;
   }
 
-  /** Gives a container another name, taken with `reserveName` before. */
+  /** Gives a container another name, taken with `reserveName` before. Where it cannot be written down it keeps its own. */
   rename(container: Container, name: string): void {
-    this.byName.delete(container.name);
-    renameLinks(this.engine, container.name, name);
+    const before = container.name;
     container.record.name = name;
+    try {
+      this.store.save(container.record, container.state);
+    } catch (error) {
+      container.record.name = before;
+      this.reserved.delete(name);
+      throw error;
+    }
+    this.byName.delete(before);
     this.byName.set(name, container.id);
     this.reserved.delete(name);
-    container.save();
+    renameLinks(this.engine, before, name);
   }
 
   /** Forgets a container: gone from lists and disk. */

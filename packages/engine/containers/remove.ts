@@ -82,10 +82,20 @@ export async function removeLocked(engine: Engine, container: Container, options
 async function removeFiles(engine: Engine, container: Container, options: RemoveOptions): Promise<void> {
   await options.after;
   await container.prepared?.discard();
-  await engine.logForwards.finish(container);
-  await engine.network.release(container.id);
-  await engine.storage.layers.removeContainer(container.id);
-  await rm(container.dir, { recursive: true, force: true });
+  // Each step for itself: on a full disk one may fail, and the next makes room.
+  for (const step of [
+    () => engine.logForwards.finish(container),
+    () => engine.network.release(container.id),
+    () => engine.storage.layers.removeContainer(container.id),
+    () => rm(container.dir, { recursive: true, force: true }),
+    async () => engine.containers.store.delete(container.id),
+  ]) {
+    try {
+      await step();
+    } catch (error) {
+      engine.log("error", `removing container ${container.id}: ${messageOf(error)}`);
+    }
+  }
   if (options.volumes) {
     for (const mount of container.record.mounts) {
       if (mount.type !== "volume" || mount.anonymous !== true || mount.name === undefined) continue;

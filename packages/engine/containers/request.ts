@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { hostname as hostName } from "node:os";
 import type { CreateRequest, Rootfs } from "@gantry/libcontainer";
 import type { PreparedSandbox } from "@gantry/network";
@@ -13,6 +13,7 @@ import type { Container } from "./container.ts";
 import { linkedEnv } from "./links.ts";
 import { containerShm } from "./shm.ts";
 import { containerUser } from "./user.ts";
+import { writeInPlace } from "./write-in-place.ts";
 
 /** Puts together what the runtime needs to make a container; `files` as `writeFiles` gave them. */
 export async function runtimeRequest(
@@ -119,8 +120,8 @@ export function writeFiles(engine: Engine, container: Container, sandbox: Prepar
       return "";
     }
   };
-  writeFileSync(files.hosts, sandbox?.hosts || host("/etc/hosts"));
-  writeFileSync(files.resolvConf, sandbox?.resolvConf || host("/etc/resolv.conf"));
-  writeFileSync(files.hostname, `${hostnameOf(container)}\n`);
+  writeInPlace(files.hosts, sandbox?.hosts || host("/etc/hosts"));
+  writeInPlace(files.resolvConf, sandbox?.resolvConf || host("/etc/resolv.conf"));
+  writeInPlace(files.hostname, `${hostnameOf(container)}\n`);
   return files;
 }

@@ -104,7 +104,12 @@ export async function updateContainer(engine: Engine, container: Container, requ
     // -1 has lifted the limit; what is shown then is none.
     if ((updated.PidsLimit ?? 0) < 0) updated.PidsLimit = 0;
     container.record.hostConfig = updated;
-    container.save();
+    try {
+      engine.containers.store.save(container.record, container.state);
+    } catch (error) {
+      container.record.hostConfig = hostConfig;
+      throw error;
+    }
     container.emit("update");
     return warnings;
   });

@@ -1,6 +1,7 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import type { FilesChange } from "@gantry/network";
 import { messageOf } from "@gantry/spec";
+import { writeInPlace } from "../containers/write-in-place.ts";
 import type { Engine } from "../engine.ts";
 
 /**
@@ -22,11 +23,15 @@ export function followNetworks(engine: Engine, change: FilesChange): void {
   }
 }
 
+/** The container may have made it as large as its disk. */
+const MOST = 1 << 20;
+
 /** Writes a file in place: it is mounted into the container. */
 function rewrite(path: string, change: (text: string) => string): void {
+  if (statSync(path).size > MOST) throw new Error(`${path} has more than ${MOST} bytes`);
   const before = readFileSync(path, "utf8");
   const after = change(before);
-  if (after !== before) writeFileSync(path, after);
+  if (after !== before) writeInPlace(path, after);
 }
 
 /** `text` with the lines that `after` has and `before` has not at its end, and without those that only `before` has. */

@@ -29,12 +29,16 @@ static void make_table(void) {
     special[c] = c < 0x20 || c >= 0x80 || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&';
 }
 
-static void open_file(struct log_file *log) {
+#define FLAGS (O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW)
+
+static void adopt_file(struct log_file *log, int fd) {
   struct stat st;
-  log->fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+  log->fd = fd;
   log->put_off = 0;
   log->size = log->fd >= 0 && fstat(log->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
+
+static void open_file(struct log_file *log) { adopt_file(log, open(log->path, FLAGS, 0640)); }
 
 bool log_open(struct log_file *log, const char *path, const char *attrs, uint64_t max_size, uint32_t max_file) {
   make_table();
@@ -54,9 +58,28 @@ void log_reopen(struct log_file *log) {
   open_file(log);
 }
 
+/* A full disk loses lines, as with Docker; it must not stop the container. Whole ones: the next begins at a line's begin. */
 void log_flush(struct log_file *log) {
-  /* a full disk loses lines, as with Docker; it must not stop the container */
-  if (filled && log->fd >= 0) write_all(log->fd, batch, filled);
+  size_t written = 0, whole = 0;
+  if (!filled || log->fd < 0) {
+    filled = 0;
+    return;
+  }
+  while (written < filled) {
+    ssize_t n = write(log->fd, batch + written, filled - written);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    written += (size_t)n;
+  }
+  if (written < filled) {
+    struct stat st;
+    for (whole = written; whole > 0 && batch[whole - 1] != '\n';) whole--;
+    if (fstat(log->fd, &st) == 0) {
+      log->size = (uint64_t)st.st_size;
+      size_t cut = written - whole;
+      if (cut && (uint64_t)cut <= log->size && ftruncate(log->fd, (off_t)(log->size - cut)) == 0) log->size -= cut;
+    }
+  }
   filled = 0;
 }
 
@@ -105,12 +128,25 @@ static void rotate(struct log_file *log) {
     log->put_off = log->size + 4096;
     return;
   }
+  /* the new one first: where there is no room for it, the old one goes on */
+  char fresh[4220];
+  snprintf(fresh, sizeof fresh, "%s.tmp", log->path);
+  int fd = open(fresh, FLAGS | O_TRUNC, 0640);
+  if (fd < 0) {
+    log->put_off = log->size + 65536;
+    if (lock >= 0) close(lock);
+    return;
+  }
   for (uint32_t i = log->max_file - 1; i > 0; i--) move_slot(log, i);
   char to[4220];
   snprintf(to, sizeof to, "%s.1", log->path);
   rename(log->path, to);
+  if (rename(fresh, log->path) < 0) { /* whoever took it away: the path is what counts */
+    close(fd);
+    fd = open(log->path, FLAGS, 0640);
+  }
   close(log->fd);
-  open_file(log);
+  adopt_file(log, fd);
   if (lock >= 0) close(lock);
 }
 

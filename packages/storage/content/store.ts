@@ -62,13 +62,18 @@ export class Content implements ContentStore {
     const digest: Digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
     if (this.has(digest)) return digest;
     const temporary = `${this.root}/ingest/.put-${randomUUID()}`;
-    const file = await openFile(temporary, "wx", 0o600);
     try {
-      await file.writeFile(bytes);
-    } finally {
-      await file.close();
+      const file = await openFile(temporary, "wx", 0o600);
+      try {
+        await file.writeFile(bytes);
+      } finally {
+        await file.close();
+      }
+      this.adopt(temporary, digest, bytes.length);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
     }
-    this.adopt(temporary, digest, bytes.length);
     return digest;
   }
 
@@ -99,10 +104,15 @@ export class Content implements ContentStore {
       rmSync(path, { force: true });
     } else {
       renameSync(path, place);
-      this.db.transaction(() => {
-        this.insert.run(digest, size);
-        this.durability.note("blob", digest);
-      })();
+      try {
+        this.db.transaction(() => {
+          this.insert.run(digest, size);
+          this.durability.note("blob", digest);
+        })();
+      } catch (error) {
+        rmSync(place, { force: true });
+        throw error;
+      }
     }
     this.leases.note(digest);
   }

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import { chmodSync, existsSync, mkdirSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { conflict, type Digest, invalidParameter, notFound } from "@gantry/spec";
 import type { ContainerLayer } from "../contract.ts";
 import { scatter } from "./scatter.ts";
@@ -55,19 +55,23 @@ export class Containers {
     const base = `${this.directory}/${id}`;
     const upper = `${base}/diff`;
     const work = `${base}/work`;
-    mkdirSync(base, { recursive: true, mode: 0o710 });
-    // Left by a create that was killed before its row.
-    for (const path of [upper, work]) if (existsSync(path)) this.trash.discard(path);
-    mkdirSync(upper, { mode: 0o755 });
-    mkdirSync(work, { mode: 0o700 });
-    // What the container sees at `/`: with Docker always this, whatever the image's own root entry says.
-    chmodSync(upper, 0o755);
+    const made = mkdirSync(base, { recursive: true, mode: 0o710 });
     const driver = this.lookup.driver(name);
-    this.insert.run(id, JSON.stringify(diffIds), name);
     try {
+      // Left by a create that was killed before its row.
+      for (const path of [upper, work]) if (existsSync(path)) this.trash.discard(path);
+      mkdirSync(upper, { mode: 0o755 });
+      mkdirSync(work, { mode: 0o700 });
+      // What the container sees at `/`: with Docker always this, whatever the image's own root entry says.
+      chmodSync(upper, 0o755);
+      this.insert.run(id, JSON.stringify(diffIds), name);
       await driver.prepare(lower, upper);
     } catch (error) {
-      this.remove(id);
+      try {
+        this.remove(id);
+      } finally {
+        if (made !== undefined) rmSync(base, { recursive: true, force: true });
+      }
       throw error;
     }
     return driver.layer(lower, upper, work);
@@ -88,8 +92,9 @@ export class Containers {
 
   remove(id: string): void {
     checkContainerId(id);
-    this.delete.run(id);
+    // Files first: on a disk so full that not even the row can be deleted, they are what makes room.
     for (const name of ["diff", "work"]) this.trash.discard(`${this.directory}/${id}/${name}`);
+    this.delete.run(id);
   }
 
   /** Directories for overlay, topmost first. */

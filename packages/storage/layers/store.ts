@@ -408,10 +408,15 @@ export class Layers implements LayerStore {
     const place = `${this.directory}/${digestHex(diffId)}`;
     if (existsSync(place)) this.trash.discard(place);
     renameSync(temporary, place);
-    this.db.transaction(() => {
-      this.insert.run(diffId, result.size, result.tarSize, result.tarFrom, Date.now());
-      this.durability.note("layer", diffId);
-    })();
+    try {
+      this.db.transaction(() => {
+        this.insert.run(diffId, result.size, result.tarSize, result.tarFrom, Date.now());
+        this.durability.note("layer", diffId);
+      })();
+    } catch (error) {
+      this.trash.discard(place);
+      throw error;
+    }
     this.leases.note(diffId);
   }
 }

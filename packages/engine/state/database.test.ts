@@ -1,0 +1,31 @@
+import { Database } from "bun:sqlite";
+import { afterEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openDatabase } from "./database.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "gantry-database-"));
+const path = `${dir}/test.db`;
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+test("the database has room of its own: thousands of changes make none of its files larger", () => {
+  for (let start = 0; start < 2; start++) {
+    const database = openDatabase(path);
+    database.run("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, x TEXT)");
+    const sizes = () => [statSync(path).size, statSync(`${path}-wal`).size];
+    const before = sizes();
+    for (let i = 0; i < 3000; i++) {
+      database.run("INSERT OR REPLACE INTO t VALUES (?, ?)", [i % 100, "x".repeat(2000)]);
+    }
+    const after = sizes();
+    expect(after[0]).toBeLessThanOrEqual(before[0]!);
+    expect(after[1]).toBeLessThanOrEqual(before[1]!);
+    database.close();
+    // A clean end keeps it too.
+    expect(statSync(`${path}-wal`).size).toBe(after[1]!);
+  }
+  const plain = new Database(path);
+  expect(plain.query("SELECT count(*) AS n FROM t").get()).toEqual({ n: 100 });
+  plain.close();
+});
