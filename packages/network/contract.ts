@@ -80,6 +80,8 @@ export interface SandboxRequest {
   networkMode: string;
   /** Endpoint settings by network name or ID; holds at least the one of `networkMode` when that is a network. */
   endpoints: Record<string, EndpointSettings>;
+  /** The container was disconnected from all networks it had: a namespace of its own with nothing but a loopback. */
+  unconnected?: boolean;
   exposedPorts: string[];
   /** Port bindings as in HostConfig.PortBindings, keys such as "80/tcp". */
   portBindings: Record<string, PortBinding[]>;

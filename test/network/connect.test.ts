@@ -43,6 +43,22 @@ describe.skipIf(!canRunContainers)("network connect and disconnect", () => {
     expect(await docker("network connect host loner")).toContain("container must be created in host network mode");
   });
 
+  test("who left all networks is in none of them, before and after a start", async () => {
+    await docker("create --name alone busybox sleep 1000");
+    expect(await docker("network disconnect bridge alone")).toBe("");
+    expect(await networksOf("alone")).toEqual([]);
+    expect(await docker("start alone")).toBe("alone");
+    expect(await networksOf("alone")).toEqual([]);
+    expect(await docker("exec alone ls /sys/class/net")).toBe("lo");
+    expect(await docker("network connect own alone")).toBe("");
+    expect(await docker("network disconnect own alone")).toBe("");
+    expect(await networksOf("alone")).toEqual([]);
+    await docker("restart -t 0 alone");
+    expect(await networksOf("alone")).toEqual([]);
+    expect(await docker("network connect own alone")).toBe("");
+    expect(await networksOf("alone")).toEqual(["own"]);
+  });
+
   test("a stopped container leaves a network that is gone", async () => {
     await docker("network create gone");
     await docker("create --name left busybox true");

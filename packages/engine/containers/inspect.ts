@@ -113,8 +113,9 @@ export function containerEndpoints(engine: Engine, container: Container): Record
   const mode = container.record.hostConfig.NetworkMode ?? "bridge";
   if (mode.startsWith("container:")) return result;
   if (Object.keys(result).length === 0) {
-    const asked = Object.keys(container.record.endpoints).length > 0 ? container.record.endpoints : { [mode]: {} };
-    for (const [name, endpoint] of Object.entries(asked)) result[name] = fullEndpoint(endpoint);
+    for (const [name, endpoint] of Object.entries(container.record.endpoints)) result[name] = fullEndpoint(endpoint);
+    // Those that join no other network have no record of an endpoint.
+    if (Object.keys(result).length === 0 && (mode === "host" || mode === "none")) result[mode] = fullEndpoint({});
   }
   return result;
 }

@@ -119,26 +119,28 @@ export function ownsNetwork(container: Container): boolean {
   return mode !== "host" && !mode.startsWith("container:");
 }
 
-/** The network mode; where its network was disconnected since, another one that was connected, or none. */
-function effectiveNetwork(container: Container): string {
+/** The network mode; where its network was disconnected since, another one that was connected, or null for none at all. */
+function effectiveNetwork(container: Container): string | null {
   const { hostConfig, endpoints } = container.record;
   const mode = hostConfig.NetworkMode ?? "bridge";
   if (mode === "host" || mode === "none" || mode.startsWith("container:")) return mode;
   const name = endpoints[mode] !== undefined ? mode : networkName(container.engine, mode);
-  return endpoints[name] !== undefined ? name : (Object.keys(endpoints)[0] ?? "none");
+  return endpoints[name] !== undefined ? name : (Object.keys(endpoints)[0] ?? null);
 }
 
 function sandboxRequest(container: Container) {
   const { config, hostConfig: host, endpoints, name, id } = container.record;
   const daemon = container.engine.config;
+  const networkMode = config.NetworkDisabled === true ? "none" : effectiveNetwork(container);
   const or = (own: string[] | null | undefined, fallback: string[]) => (own?.length ? own : fallback);
   return {
     containerId: id,
     containerName: name,
     hostname: config.Hostname ?? "",
     domainname: config.Domainname ?? "",
-    networkMode: config.NetworkDisabled === true ? "none" : effectiveNetwork(container),
+    networkMode: networkMode ?? "none",
     endpoints,
+    unconnected: networkMode === null,
     exposedPorts: Object.keys(config.ExposedPorts ?? {}),
     portBindings: Object.fromEntries(Object.entries(host.PortBindings ?? {}).map(([port, list]) => [port, list ?? []])),
     publishAll: host.PublishAllPorts === true,
