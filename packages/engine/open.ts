@@ -113,7 +113,8 @@ async function sweepTasks(engine: Engine, known: Set<string>): Promise<void> {
 
 async function findTask(engine: Engine, container: Container): Promise<Task | null> {
   try {
-    const task = await engine.runtime(container.record.runtime).find(container.id, container.stateDir);
+    const { id, stateDir, state } = container;
+    const task = await engine.runtime(container.record.runtime).find(id, stateDir, container.running ? state.pid : 0);
     // Where there is no record of one, nothing runs: a kill came before it was written, or after it was removed.
     if (task === null) await rm(container.stateDir, { recursive: true, force: true });
     return task;

@@ -20,8 +20,12 @@ export interface Runtime {
   /** "gantry" (our shim), or the name of an external OCI runtime. */
   readonly name: string;
   create(request: CreateRequest): Promise<Task>;
-  /** The task that was created with this id and state directory, or null where there is none. Never throws for debris. */
-  find(id: string, stateDir: string): Promise<Task | null>;
+  /**
+   * The task that was created with this id and state directory, or null where there is none. Never throws for debris.
+   * `pid`: its init's, where it is known to have been started; then a shim that does not answer within a second (stopped, or
+   * hanging in the kernel) is taken for that of a running container, and what is asked of it waits.
+   */
+  find(id: string, stateDir: string, pid?: number): Promise<Task | null>;
 }
 
 /** What becomes `/`: an overlay that is mounted inside the container's own mount namespace, or a ready directory. */

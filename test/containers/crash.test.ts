@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
 setDefaultTimeout(30_000);
@@ -119,6 +119,23 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     expect(after.query("SELECT id FROM storage_containers WHERE id IN (?, ?)").all(cut, bare)).toEqual([]);
     after.close();
     await engine.restart();
+  });
+
+  test("a shim that is stopped does not hold up the next start", async () => {
+    await engine.docker("run", "-d", "--name", "held", "busybox", "sh", "-c", "sleep 1; exit 9");
+    const init = (await engine.api("GET", "/containers/held/json")).body.State.Pid;
+    const shim = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${init}/status`, "utf8"))![1]);
+    process.kill(shim, "SIGSTOP");
+    try {
+      await engine.crash();
+      await engine.restart();
+      const { State } = (await engine.api("GET", "/containers/held/json")).body;
+      expect(State).toMatchObject({ Status: "running", Pid: init });
+    } finally {
+      process.kill(shim, "SIGCONT");
+    }
+    expect((await engine.docker("wait", "held")).stdout).toBe("9\n");
+    await engine.docker("rm", "-f", "held");
   });
 
   test("what a start left that was cut off before its record is swept away", async () => {

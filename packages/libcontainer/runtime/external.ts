@@ -3,8 +3,9 @@ import { conflict, invalidParameter } from "@gantry/spec";
 import type { CgroupManager, PreparedCgroup } from "../cgroups/index.ts";
 import { type CreateRequest, type ExecRequest, type Runtime, StartError, type Task } from "../contract.ts";
 import { compileExternal, compileExternalExec } from "../plan/external.ts";
+import { adoptTask } from "./adopt.ts";
 import { ControlConnection, ShimError } from "./control.ts";
-import { decodePid, decodeState, Op } from "./protocol.ts";
+import { decodePid, Op } from "./protocol.ts";
 import { cgroupPathOf, TASK_ID } from "./runtime.ts";
 import { type ShimProgram, spawnShim } from "./spawn.ts";
 import { specText } from "./spec-text.ts";
@@ -176,16 +177,8 @@ export class ExternalRuntime implements Runtime {
     }
   }
 
-  async find(id: string, stateDir: string): Promise<Task | null> {
-    const record = readRecord(stateDir);
-    if (!record || record.id !== id) return null;
+  find(id: string, stateDir: string, pid = 0): Promise<Task | null> {
     const maker = new ExternalMaker(this.#command(stateDir), `${stateDir}/external`, id);
-    try {
-      const control = await ControlConnection.open(stateDir);
-      const { pid } = decodeState(await control.request(Op.state));
-      return new GantryTask(record, stateDir, this.#cgroups, control, pid, maker);
-    } catch {
-      return new GantryTask(record, stateDir, this.#cgroups, null, 0, maker);
-    }
+    return adoptTask(id, stateDir, this.#cgroups, pid, maker);
   }
 }

@@ -4,10 +4,11 @@ import { type CgroupManager, openCgroups, type PreparedCgroup } from "../cgroups
 import type { CreateRequest, Runtime, Task } from "../contract.ts";
 import { compilePlan } from "../plan/compile.ts";
 import { shimBinary } from "../shim/binary.ts";
+import { adoptTask } from "./adopt.ts";
 import { ControlConnection } from "./control.ts";
 import { asStartError } from "./exec.ts";
 import { type ExternalOptions, ExternalRuntime } from "./external.ts";
-import { decodePid, decodeState, Op } from "./protocol.ts";
+import { decodePid, Op } from "./protocol.ts";
 import { ShimProgram, spawnShim } from "./spawn.ts";
 import {
   forgetExit,
@@ -89,16 +90,8 @@ export class GantryRuntime implements Runtime {
     return new ExternalRuntime(options, this.#program, this.#cgroups);
   }
 
-  async find(id: string, stateDir: string): Promise<Task | null> {
-    const record = readRecord(stateDir);
-    if (!record || record.id !== id) return null;
-    try {
-      const control = await ControlConnection.open(stateDir);
-      const { pid } = decodeState(await control.request(Op.state));
-      return new GantryTask(record, stateDir, this.#cgroups, control, pid);
-    } catch {
-      return new GantryTask(record, stateDir, this.#cgroups, null, 0);
-    }
+  find(id: string, stateDir: string, pid = 0): Promise<Task | null> {
+    return adoptTask(id, stateDir, this.#cgroups, pid);
   }
 }
 

@@ -111,6 +111,23 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
     expect(await again.task.wait()).toMatchObject({ exitCode: 137, signal: 9 });
   });
 
+  test("a shim that is stopped holds up nobody who knows the container", async () => {
+    const { task, stateDir } = await bench.create(dockerSpec(["sh", "-c", "exit 4"]));
+    const shim = parentOf(task.pid);
+    process.kill(shim, "SIGSTOP");
+    const began = performance.now();
+    const found = (await bench.runtime.find(task.id, stateDir, task.pid))!;
+    expect(await found.status()).toBe("running");
+    expect(found.pid).toBe(task.pid);
+    expect(performance.now() - began).toBeLessThan(5000);
+    const told = found.start().then(() => found.wait());
+    await Bun.sleep(50);
+    process.kill(shim, "SIGCONT");
+    expect((await told).exitCode).toBe(4);
+    expect(await found.status()).toBe("stopped");
+    await found.delete();
+  });
+
   test("debris is no task", async () => {
     const debris = join(bench.root, "debris");
     mkdirSync(debris);

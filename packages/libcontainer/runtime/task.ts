@@ -48,6 +48,8 @@ export class GantryTask implements Task {
   /** The exit is known. */
   #ended = false;
   #exit: Promise<ExitStatus> | null = null;
+  /** The shim has not answered yet. */
+  #silent = false;
 
   constructor(
     record: TaskRecord,
@@ -79,10 +81,24 @@ export class GantryTask implements Task {
     }
   }
 
+  /** Goes on without the shim's word until it answers, or is gone. */
+  silentUntil(answer: Promise<unknown>): void {
+    this.#silent = true;
+    const heard = () => {
+      this.#silent = false;
+    };
+    answer.then(heard, heard);
+  }
+
   async status(): Promise<TaskStatus> {
+    if (this.#silent) return this.#alive();
     const shim = await this.#shimState();
     if (!shim || shim.state >= ShimState.exited) return "stopped";
     if (shim.state < ShimState.running) return "created";
+    return this.#alive();
+  }
+
+  #alive(): TaskStatus {
     return this.#record.cgroup && this.#cgroups.isFrozen(this.#record.cgroup) ? "paused" : "running";
   }
 
