@@ -95,6 +95,16 @@ describe("run", () => {
       err: "WARNING: careful\n",
     });
   });
+  test("with stdin alone gives the container's status, be stdin open still", async () => {
+    container = { stdout: "", stderr: "", status: 7, echo: false };
+    const child = Bun.spawn([process.execPath, MAIN, "-H", engine.host, "run", "-a", "stdin", "image"], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    expect(await child.exited).toBe(7);
+    expect(await new Response(child.stdout).text()).toBe("");
+  });
   const failures: [message: string, status: number, code: number][] = [
     ['exec: "x": executable file not found in $PATH', 400, 127],
     ['exec: "/etc": is a directory', 400, 126],
@@ -177,6 +187,31 @@ describe("the rest", () => {
     });
     answer = () => undefined;
   });
+  test("a question ends with SIGINT as with a no, its line too", async () => {
+    const child = Bun.spawn([process.execPath, MAIN, "-H", engine.host, "volume", "prune"], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    let out = "";
+    for await (const chunk of child.stdout) {
+      out += Buffer.from(chunk);
+      if (out.endsWith("[y/N] ")) child.kill("SIGINT");
+    }
+    expect([await child.exited, out.at(-1)]).toEqual([0, "\n"]);
+    expect((await gantry(["volume", "prune"], "n\n")).code).toBe(0);
+  });
+
+  test("whoever speaks of TLS needs the certificates, over any socket", async () => {
+    const missing = {
+      code: 1,
+      out: "",
+      err: `Failed to initialize: unable to resolve docker endpoint: open ${dir}/ca.pem: no such file or directory\n`,
+    };
+    expect(await gantry(["--tlsverify=false", "version"])).toEqual(missing);
+    expect(await gantry(["--tls", "ps"])).toEqual(missing);
+  });
+
   test("unknown commands", async () => {
     expect(await gantry(["nope"])).toEqual({
       code: 1,

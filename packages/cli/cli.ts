@@ -1,4 +1,5 @@
 import { type ConnectionError, DEFAULT_HOST, Docker } from "@gantry/client";
+import { CliError } from "./errors.ts";
 
 /** The options before the command. */
 export interface Globals {
@@ -44,38 +45,49 @@ export class Cli {
   /** Makes a connection ahead of the first call. What fails in it is told by that call. */
   warm(): void {
     if (!this.host.startsWith("unix://")) return;
-    this.docker.warm();
+    try {
+      this.docker.warm();
+    } catch {}
   }
 
   #connect(): Docker {
     const { tls, tlsverify } = this.globals;
-    const secure = tls || tlsverify || Boolean(process.env.DOCKER_TLS_VERIFY) || Boolean(process.env.DOCKER_TLS);
+    // Whoever says `--tlsverify` at all means TLS, be it `--tlsverify=false`.
+    const secure =
+      tls || tlsverify !== undefined || Boolean(process.env.DOCKER_TLS_VERIFY) || Boolean(process.env.DOCKER_TLS);
+    const certificates = secure ? this.#certificates() : undefined;
     const host = this.host;
     return new Docker({
       host: host.includes("://") ? host : `tcp://${host}`,
-      ...(secure && !host.startsWith("unix:") ? { tls: this.#certificates() } : {}),
+      ...(certificates && !host.startsWith("unix:") ? { tls: certificates } : {}),
       headers: { "User-Agent": "Docker-Client/28.5.2 (linux)" },
       onUnreachable: (error) => this.#startDaemon(host, error),
     });
   }
 
   #certificates() {
-    const { readFileSync } = require("node:fs") as typeof import("node:fs");
+    const { existsSync, readFileSync } = require("node:fs") as typeof import("node:fs");
     const dir = process.env.DOCKER_CERT_PATH || this.configDir;
-    const read = (path: string | undefined, fallback: string) => {
+    const read = (path: string) => {
       try {
-        return readFileSync(path ?? `${dir}/${fallback}`, "utf8");
+        return readFileSync(path, "utf8");
       } catch (error) {
-        if (path) throw error;
-        return undefined;
+        const { code, message } = error as NodeJS.ErrnoException;
+        const reason = code === "ENOENT" ? "no such file or directory" : message;
+        throw new CliError(`Failed to initialize: unable to resolve docker endpoint: open ${path}: ${reason}`);
       }
     };
-    const ca = read(this.globals.tlscacert, "ca.pem");
-    const cert = read(this.globals.tlscert, "cert.pem");
-    const key = read(this.globals.tlskey, "key.pem");
+    const own = (path: string | undefined, name: string) => {
+      if (path) return read(path);
+      return existsSync(`${dir}/${name}`) ? read(`${dir}/${name}`) : undefined;
+    };
+    const { tlscacert, tlscert, tlskey } = this.globals;
+    const ca = read(tlscacert ?? `${dir}/ca.pem`);
+    const cert = own(tlscert, "cert.pem");
+    const key = own(tlskey, "key.pem");
     return {
       verify: this.globals.tlsverify ?? Boolean(process.env.DOCKER_TLS_VERIFY),
-      ...(ca ? { ca } : {}),
+      ca,
       ...(cert ? { cert } : {}),
       ...(key ? { key } : {}),
     };

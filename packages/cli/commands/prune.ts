@@ -12,11 +12,11 @@ import { confirm } from "../terminal/ask.ts";
 const force = bool("f", "Do not ask");
 const filter = filterFlag("", 'Remove only what fits conditions (e.g., "until=<timestamp>")');
 
+/** Asks before a prune. Who says no, or ends the question by a signal, has what he wanted: the command does nothing. */
 async function agreed(sure: boolean, warning: string): Promise<void> {
   if (sure) return;
-  if (!(await confirm(`WARNING! ${warning}\nAre you sure you want to continue?`))) {
-    throw new CliError("");
-  }
+  const answer = await confirm(`WARNING! ${warning}\nAre you sure you want to continue?`);
+  if (answer !== true) throw new CliError("", 0);
 }
 
 function reclaimed(bytes: number): void {

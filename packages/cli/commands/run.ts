@@ -64,8 +64,8 @@ async function runCreated(cli: Cli, id: string, request: ContainerCreateRequest,
   const { containers } = cli.docker;
   const stdin = request.AttachStdin === true;
   const output = request.AttachStdout === true || request.AttachStderr === true;
-  if (!output) line(id);
   if (!output && !stdin) {
+    line(id);
     await containers.start(id, { detachKeys: options.detachKeys });
     return 0;
   }
@@ -92,10 +92,11 @@ async function runCreated(cli: Cli, id: string, request: ContainerCreateRequest,
     throw error;
   }
   const endResize = tty && isTerminal(1) ? followSize(cli, id) : () => {};
-  const end = await talk;
+  // Without output the stream tells nothing of the container's end, and stdin may never end.
+  const end = await (output ? talk : Promise.race([talk, wait.done.then(() => "ended" as const)]));
   endSignals();
   endResize();
-  if (end === "detached" || !output) return 0;
+  if (end === "detached") return 0;
   return exitStatus(await wait.done);
 }
 

@@ -5,7 +5,7 @@ import type { ContainerFlags } from "./container-flags.ts";
 import { keyValue, keyValueMap } from "./csv.ts";
 import { isCdiDevice, parseDevice } from "./devices.ts";
 import { readEnvironment, readLabels } from "./env.ts";
-import { hasSource, resolveVolume } from "./mounts.ts";
+import { isAnonymous, resolveVolume } from "./mounts.ts";
 import { emptyNetwork, endpointsOf, isUserDefined, type NetworkOption } from "./networks.ts";
 import { parsePorts } from "./ports.ts";
 
@@ -19,7 +19,7 @@ export function containerRequest(
   const attached = attachedStreams(flags);
   const { exposed, bindings } = parsePorts(flags.publish, flags.expose);
   const networks = networkOptions(flags);
-  const anonymous = flags.volume.filter((volume) => !hasSource(volume));
+  const anonymous = flags.volume.filter(isAnonymous);
   const health = healthcheck(flags);
   const hostConfig = hostConfigOf(flags, changed, bindings, networks);
   return {
@@ -80,13 +80,15 @@ function hostConfigOf(
   checkMode("uts", "UTS", flags.uts, (mode) => ["", "host"].includes(mode));
   checkMode("userns", "USER", flags.userns, (mode) => ["", "host"].includes(mode));
   checkMode("cgroupns", "CGROUP", flags.cgroupns, (mode) => ["", "private", "host"].includes(mode));
-  const binds = flags.volume.filter(hasSource).map((volume) => {
-    try {
-      return resolveVolume(volume);
-    } catch (error) {
-      throw new CliError((error as Error).message);
-    }
-  });
+  const binds = flags.volume
+    .filter((volume) => !isAnonymous(volume))
+    .map((volume) => {
+      try {
+        return resolveVolume(volume);
+      } catch (error) {
+        throw new CliError((error as Error).message);
+      }
+    });
   const security = securityOptions(flags["security-opt"]);
   const cdi = flags.device.filter(isCdiDevice);
   const requests = [...flags.gpus, ...(cdi.length > 0 ? [{ Driver: "cdi", DeviceIDs: cdi }] : [])];

@@ -149,13 +149,14 @@ function applyRecursive(recursive: string, mount: Mount, bind: NonNullable<Mount
   }
 }
 
-/** Whether a `-v` names a source (a bind mount or a volume by name), and is not just a path in the container. */
-export function hasSource(volume: string): boolean {
-  return volume.includes(":");
+/** Whether a `-v` is just a path in the container, and names no source (a bind mount or a volume by name). */
+export function isAnonymous(volume: string): boolean {
+  return volume !== "" && !volume.includes(":");
 }
 
 /** A `-v` with its source made absolute where it is a relative path. Throws an Error for a malformed one. */
 export function resolveVolume(volume: string): string {
+  if (volume === "") throw new Error("invalid empty volume spec");
   const parts = volume.split(":");
   if (parts.some((part) => part === "")) throw new Error(`invalid spec: ${volume}: empty section between colons`);
   const [source, ...rest] = parts as [string, ...string[]];

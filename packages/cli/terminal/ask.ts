@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { writeAll } from "../output.ts";
+import { stdinChunks } from "./stdin.ts";
 
 /** Asks for one line on the terminal; `hidden` shows nothing of what is typed. */
 export function ask(question: string, options: { hidden?: boolean } = {}): Promise<string> {
@@ -21,22 +22,33 @@ export function ask(question: string, options: { hidden?: boolean } = {}): Promi
   });
 }
 
-/** Asks for a yes; anything else is a no. */
-export async function confirm(question: string): Promise<boolean> {
-  writeAll(1, `${question} [y/N] `);
-  const { readSync } = await import("node:fs");
-  const byte = new Uint8Array(1);
-  let answer = "";
-  // One byte at a time: what follows the line belongs to whoever reads next.
-  while (answer.length < 64) {
-    let length = 0;
-    try {
-      length = readSync(0, byte);
-    } catch {
-      break;
-    }
-    if (length === 0 || byte[0] === 10) break;
-    answer += String.fromCharCode(byte[0]!);
+/**
+ * Asks for a yes; anything else is a no. `stopped` where SIGINT or SIGTERM came instead of an answer: the question's
+ * line is ended then.
+ */
+export async function confirm(question: string): Promise<boolean | "stopped"> {
+  let stop = () => {};
+  const stopped = new Promise<"stopped">((resolve) => {
+    stop = () => resolve("stopped");
+  });
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, stop);
+  try {
+    writeAll(1, `${question} [y/N] `);
+    const answer = await Promise.race([readLine(), stopped]);
+    if (answer !== "stopped") return answer.text.trim().toLowerCase() === "y";
+    writeAll(1, "\n");
+    return answer;
+  } finally {
+    for (const name of ["SIGINT", "SIGTERM"] as const) process.off(name, stop);
   }
-  return answer.trim().toLowerCase() === "y";
+}
+
+/** A line of at most 64 bytes, read byte by byte: what follows it belongs to whoever reads next. */
+async function readLine(): Promise<{ text: string }> {
+  let text = "";
+  for await (const [byte] of stdinChunks(1)) {
+    if (byte === 10 || text.length === 64) break;
+    text += String.fromCharCode(byte!);
+  }
+  return { text };
 }

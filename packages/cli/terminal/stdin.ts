@@ -3,11 +3,11 @@ import { read } from "node:fs";
 const CHUNK = 64 * 1024;
 
 /**
- * Reads stdin piece by piece. `process.stdin` is not used: its loading is slow, and it reads ahead. A piece is only
- * good until the next is asked for.
+ * Reads stdin piece by piece, of at most `size` bytes each. `process.stdin` is not used: its loading is slow, and it reads
+ * ahead. A piece is only good until the next is asked for.
  */
-export async function* stdinChunks(): AsyncGenerator<Uint8Array, void, undefined> {
-  const buffer = new Uint8Array(CHUNK);
+export async function* stdinChunks(size = CHUNK): AsyncGenerator<Uint8Array, void, undefined> {
+  const buffer = new Uint8Array(size);
   for (;;) {
     const length = await readOnce(buffer);
     if (length === 0) return;
