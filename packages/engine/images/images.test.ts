@@ -315,7 +315,7 @@ test("save and load keep IDs and names of several images", async () => {
   expect([images.resolve("one:1").id, images.resolve("two:1").id]).toEqual([one, two]);
   // A name alone stands for all its tags, whichever they are.
   expect((await new Response(await images.save(["one"])).bytes()).length).toBeGreaterThan(1024);
-  await expect(images.save(["nope"])).rejects.toThrow("No such image: nope:latest");
+  await expect(images.save(["nope"])).rejects.toThrow(/^No such image: nope$/);
 });
 
 test("search asks the index of the term's registry and filters what it says", async () => {

@@ -4,9 +4,11 @@ import {
   digestHex,
   familiarName,
   familiarString,
+  GantryError,
   type ImageManifest,
   isNameOnly,
   MediaType,
+  notFound,
   parseAnyReference,
   parseReference,
   referenceString,
@@ -56,11 +58,22 @@ export function select(images: Pick<ImageStore, "list" | "resolve">, references:
         );
       if (named.length > 0) continue;
     }
-    const image = images.resolve(text);
+    const image = resolveIn(images, text);
     const name = "id" in parsed ? undefined : familiarString(parsed);
     add(image, name !== undefined && image.tags.includes(name) ? [name] : []);
   }
   return [...byId.values()];
+}
+
+/** A save has words of its own for what is not here: a name as it was written, and none for a tag. */
+function resolveIn(images: Pick<ImageStore, "resolve">, text: string): StoredImage {
+  try {
+    return images.resolve(text);
+  } catch (error) {
+    const parsed = parseAnyReference(text);
+    if (!(error instanceof GantryError && error.kind === "notFound") || "id" in parsed) throw error;
+    throw notFound(isNameOnly(parsed) ? `No such image: ${text}` : "reference does not exist", error);
+  }
 }
 
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
