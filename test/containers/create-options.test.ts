@@ -46,6 +46,21 @@ describe.skipIf(!canRunContainers)("options of create", () => {
         "must be supplied using driver option 'com.docker.network.endpoint.sysctls'",
       ],
       [{ Hostname: "a\nb" }, 400, "invalid hostname format"],
+      [{ HostConfig: { ExtraHosts: ["a=1.2.3.4"] } }, 400, 'bad format for add-host: "a=1.2.3.4"'],
+      [{ HostConfig: { ExtraHosts: ["a:1.2.3.4:5"] } }, 400, 'invalid IP address in add-host: "1.2.3.4:5"'],
+      [{ HostConfig: { CpusetCpus: " 0" } }, 400, "Invalid value  0 for cpuset cpus: invalid format:  0"],
+      [{ HostConfig: { IOMaximumIOps: 1 } }, 400, "QoS maximum IOPs configuration is not supported on linux"],
+      [{ HostConfig: { BlkioWeight: 65536 } }, 400, "HostConfig.BlkioWeight of type uint16"],
+      [{ HostConfig: { ConsoleSize: [-1, 1] } }, 400, "HostConfig.ConsoleSize of type uint64"],
+      [{ HostConfig: { ShmSize: 1e30 } }, 400, "HostConfig.ShmSize of type int64"],
+      [{ HostConfig: { Binds: ["a:/b:bogus"] } }, 400, "invalid mode: bogus"],
+      [{ HostConfig: { Mounts: [{}] } }, 400, "field Target must not be empty"],
+      [
+        { HostConfig: { Mounts: [{ Type: "tmpfs", Target: "/t", TmpfsOptions: { Options: [["size=1m,exec"]] } }] } },
+        400,
+        'invalid mount config for type "tmpfs": invalid option: size=1m,exec',
+      ],
+      [{ NetworkingConfig: { EndpointsConfig: { bridge: null } } }, 400, "network bridge: EndpointsConfig is nil"],
     ];
     for (const [body, status, words] of cases) {
       const answer = await create(body);
@@ -55,6 +70,51 @@ describe.skipIf(!canRunContainers)("options of create", () => {
       "config cannot be empty in order to create a container",
     );
     expect((await engine.docker("ps", "-aq")).stdout).toBe("");
+  });
+
+  test("what means nothing here is taken and shown", async () => {
+    const body = {
+      ExposedPorts: { x: {}, "80/foo": {}, "90/tcp": {} },
+      Healthcheck: { Test: [], Retries: 3 },
+      HostConfig: {
+        Annotations: {},
+        ConsoleSize: [1],
+        CpuCount: 2,
+        CpuPercent: 5,
+        DeviceRequests: [{ Driver: "x" }],
+        Devices: [{ PathOnHost: "/dev/null" }],
+        Memory: 2 ** 63,
+        PortBindings: { "80/tcp": null },
+        Sysctls: {},
+        Tmpfs: {},
+        Ulimits: [{ Name: "NOFILE", Hard: 200 }],
+        UsernsMode: "private",
+      },
+    };
+    const { status, body: made } = await create(body);
+    expect([status, made.Warnings]).toEqual([201, ["linux does not support CPU percent. Percent discarded."]]);
+    const { Config, HostConfig: host } = await inspect(made.Id);
+    expect(Config.ExposedPorts).toEqual(body.ExposedPorts);
+    expect(Config.Healthcheck).toEqual({ Retries: 3 });
+    for (const field of ["Annotations", "Sysctls", "Tmpfs"]) expect(host).not.toHaveProperty(field);
+    expect(host).toMatchObject({
+      ConsoleSize: [1, 0],
+      CpuCount: 2,
+      CpuPercent: 0,
+      DeviceRequests: [{ Driver: "x", Count: 0, DeviceIDs: null, Capabilities: null, Options: null }],
+      Devices: [{ PathOnHost: "/dev/null", PathInContainer: "", CgroupPermissions: "" }],
+      PortBindings: { "80/tcp": null },
+      Ulimits: [{ Name: "NOFILE", Hard: 200, Soft: 0 }],
+    });
+    // Go's clients read these into an int64.
+    for (const field of ["Memory", "MemorySwap"]) expect(BigInt(JSON.stringify(host[field]))).toBeLessThan(2n ** 63n);
+    await engine.api("DELETE", `/containers/${made.Id}`);
+    const started = await create({
+      ExposedPorts: body.ExposedPorts,
+      HostConfig: { Ulimits: [{ Name: "NOFILE", Soft: 100, Hard: 200 }] },
+    });
+    expect((await engine.api("POST", `/containers/${started.body.Id}/start`)).status).toBe(204);
+    expect((await engine.docker("ps", "-a")).stdout).toContain("busybox");
   });
 
   test("endpoints no container can have are refused before anything is made", async () => {

@@ -1,5 +1,5 @@
 import { invalidParameter } from "@gantry/spec";
-import { Kind, type TObject, type TSchema, type TUnion } from "@sinclair/typebox";
+import { Kind, type TInteger, type TObject, type TSchema, type TUnion } from "@sinclair/typebox";
 
 /**
  * Turns parsed JSON into what a schema declares, the way Go's decoder does (Docker's clients are written against it):
@@ -33,8 +33,7 @@ function decode(declared: TSchema, value: unknown, root: string, path: string): 
     case "Boolean":
       return typeof value === "boolean" ? value : mismatch(value, root, path, "bool");
     case "Integer":
-      if (typeof value !== "number") return mismatch(value, root, path, "int64");
-      return Number.isInteger(value) ? value : mismatch(value, root, path, "int64");
+      return decodeInteger(schema as TInteger, value) ?? mismatch(value, root, path, goType(schema));
     case "Number":
       return typeof value === "number" ? value : mismatch(value, root, path, "float64");
     case "Array": {
@@ -60,6 +59,15 @@ function decode(declared: TSchema, value: unknown, root: string, path: string): 
     default:
       return value;
   }
+}
+
+/** The largest number here that Go's clients can read back into an int64. */
+const MAX_INT64 = 2 ** 63 - 1024;
+
+function decodeInteger({ minimum, maximum }: TInteger, value: unknown): number | undefined {
+  if (typeof value !== "number" || !Number.isInteger(value)) return undefined;
+  if (value < (minimum ?? -(2 ** 63)) || value > (maximum ?? 2 ** 63)) return undefined;
+  return Math.min(value, MAX_INT64);
 }
 
 const properties = new WeakMap<TSchema, Map<string, [string, TSchema]>>();
@@ -142,7 +150,7 @@ function goType(declared: TSchema): string {
     case "Boolean":
       return "bool";
     case "Integer":
-      return "int64";
+      return schema["maximum"] === 65535 ? "uint16" : schema["minimum"] === 0 ? "uint64" : "int64";
     case "Number":
       return "float64";
     case "Array":

@@ -6,7 +6,6 @@ import {
   type ImageRunConfig,
   invalidParameter,
 } from "@gantry/spec";
-import { parsePortSpec } from "./ports.ts";
 import { parseSignal } from "./signals.ts";
 
 const MIN_DURATION = 1_000_000;
@@ -36,7 +35,6 @@ export function validateContainerConfig(config: ContainerConfig): void {
   if (config.Domainname && !isHostname(config.Domainname)) {
     throw invalidParameter(`invalid domainname format: ${config.Domainname}`);
   }
-  for (const port of Object.keys(config.ExposedPorts ?? {})) parsePortSpec(port);
   if (config.Healthcheck) validateHealthcheck(config.Healthcheck);
 }
 

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { posix } from "node:path";
 import { MASKED_PATHS, READONLY_PATHS } from "@gantry/libcontainer";
 import { type ContainerConfig, type HostConfig, invalidParameter, type RestartPolicy } from "@gantry/spec";
@@ -46,7 +47,9 @@ export function defaultHostConfig(host: HostConfig, engine: EngineConfig, cgroup
     host.ReadonlyPaths ??= READONLY_PATHS;
   }
   // Docker takes --memory alone to mean as much swap again.
-  if ((host.Memory ?? 0) > 0 && (host.MemorySwap ?? 0) === 0) host.MemorySwap = (host.Memory as number) * 2;
+  if ((host.Memory ?? 0) > 0 && (host.MemorySwap ?? 0) === 0) {
+    host.MemorySwap = Math.min((host.Memory as number) * 2, 2 ** 63 - 1024);
+  }
   if (host.MemorySwappiness === -1) host.MemorySwappiness = null;
   host.OomKillDisable ??= cgroupV2 ? null : false;
   if (host.PidsLimit !== null && host.PidsLimit !== undefined && host.PidsLimit <= 0) host.PidsLimit = null;
@@ -61,9 +64,9 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
   }
   validateRestartPolicy(host.RestartPolicy ?? {});
   for (const entry of host.ExtraHosts ?? []) {
-    const at = entry.search(/[:=]/);
-    if (at <= 0 || at === entry.length - 1) throw invalidParameter(`bad format for add-host: "${entry}"`);
-    const ip = entry.slice(at + 1).replace(/^\[(.*)\]$/, "$1");
+    const at = entry.indexOf(":");
+    if (at <= 0) throw invalidParameter(`bad format for add-host: "${entry}"`);
+    const ip = entry.slice(at + 1);
     if (ip !== "host-gateway" && !isIp(ip)) throw invalidParameter(`invalid IP address in add-host: "${ip}"`);
   }
   validatePortBindings(host.PortBindings ?? {});
@@ -83,7 +86,8 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
     if (key === "")
       throw invalidParameter("invalid Annotations: the empty string is not permitted as an annotation key");
   }
-  if ((host.ConsoleSize?.length ?? 2) !== 2) throw invalidParameter("invalid ConsoleSize: it has two numbers");
+  // A list of Go's with a length of its own: what is missing is 0, what is too much is dropped.
+  if (host.ConsoleSize) host.ConsoleSize = [host.ConsoleSize[0] ?? 0, host.ConsoleSize[1] ?? 0];
   validateResources(host, warnings);
   validateModes(host, config);
   const oom = host.OomScoreAdj ?? 0;
@@ -102,7 +106,7 @@ export function validateHostConfig(host: HostConfig, config: ContainerConfig, en
   for (const limit of host.Ulimits ?? []) {
     if (
       !/^(core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$/.test(
-        limit.Name ?? "",
+        (limit.Name ?? "").toLowerCase(),
       )
     ) {
       throw invalidParameter(`invalid ulimit type: ${limit.Name ?? ""}`);
@@ -161,13 +165,11 @@ export function validateRestartPolicy(policy: RestartPolicy): void {
       `invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
     );
   }
-  if (count < 0) throw invalidParameter("invalid restart policy: maximum retry count cannot be negative");
   if (count !== 0 && name !== "on-failure") {
-    throw invalidParameter("invalid restart policy: maximum retry count can only be used with 'on-failure'");
+    const also = count < 0 ? " and cannot be negative" : "";
+    throw invalidParameter(`invalid restart policy: maximum retry count can only be used with 'on-failure'${also}`);
   }
+  if (count < 0) throw invalidParameter("invalid restart policy: maximum retry count cannot be negative");
 }
 
-function isIp(text: string): boolean {
-  if (/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) return text.split(".").every((part) => Number(part) <= 255);
-  return text.includes(":") && /^[0-9a-fA-F:.]+(%\w+)?$/.test(text);
-}
+const isIp = (text: string) => isIP(text) !== 0 && !text.includes("%");

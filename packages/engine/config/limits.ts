@@ -59,6 +59,17 @@ export function validateResources(host: HostConfig, warnings: string[], updating
       throw invalidParameter(`Requested ${what} are not available - requested ${text}, available: ${all}`);
     }
   }
+  for (const [field, what] of [
+    ["IOMaximumIOps", "IOPs"],
+    ["IOMaximumBandwidth", "bandwidth"],
+  ] as const) {
+    if (host[field])
+      throw invalidParameter(`invalid option: QoS maximum ${what} configuration is not supported on linux`);
+  }
+  if ((host.CpuPercent ?? 0) > 0) {
+    warnings.push("linux does not support CPU percent. Percent discarded.");
+    host.CpuPercent = 0;
+  }
   const weight = host.BlkioWeight ?? 0;
   if (weight !== 0 && !blkioWeightSupported()) {
     warnings.push("Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.");
@@ -103,7 +114,7 @@ function memoryNodes(): string {
 export function parseCpuset(text: string): number[] | null {
   const result: number[] = [];
   for (const part of text.split(",")) {
-    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part.trim());
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
     if (match === null) return null;
     const from = Number(match[1]);
     const to = match[2] === undefined ? from : Number(match[2]);

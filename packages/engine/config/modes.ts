@@ -4,7 +4,9 @@ import { type ContainerConfig, type HostConfig, invalidParameter } from "@gantry
 export function validateModes(host: HostConfig, config: ContainerConfig): void {
   const mode = host.NetworkMode ?? "";
   if (mode.startsWith("container:")) {
-    if (mode === "container:") throw invalidParameter("invalid container format container:<name|id>");
+    if (mode === "container:") {
+      throw invalidParameter("invalid network mode: invalid container format container:<name|id>");
+    }
     if (config.Hostname) throw invalidParameter("conflicting options: hostname and the network mode");
     if ((host.Links?.length ?? 0) > 0) {
       throw invalidParameter(
@@ -38,8 +40,6 @@ export function validateModes(host: HostConfig, config: ContainerConfig): void {
   if (pid !== "" && pid !== "host" && !/^container:.+/.test(pid)) throw invalidParameter(`invalid PID mode: ${pid}`);
   const cgroupns = host.CgroupnsMode ?? "";
   if (!["", "host", "private"].includes(cgroupns)) throw invalidParameter(`invalid cgroup namespace mode: ${cgroupns}`);
-  const userns = host.UsernsMode ?? "";
-  if (userns !== "" && userns !== "host") throw invalidParameter(`invalid userns mode: ${userns}`);
   if (host.Cgroup) throw invalidParameter(`invalid cgroup specification: ${host.Cgroup}`);
 }
 

@@ -41,8 +41,8 @@ export function parseBind(text: string): MountRequest {
   const cleaned = checkTarget(target, (message) =>
     invalidParameter(`invalid volume specification: '${text}': invalid mount config for type "${type}": ${message}`),
   );
-  if (type === "volume" && source !== "" && !VOLUME_NAME.test(source)) throw invalidVolumeName(source);
   const parsed = parseMode(text, mode ?? "", type);
+  if (type === "volume" && source !== "" && !VOLUME_NAME.test(source)) throw invalidVolumeName(source);
   return {
     type,
     source: type === "bind" ? posix.normalize(source) : source,
@@ -109,8 +109,8 @@ export function parseMount(mount: Mount): MountRequest {
   const type = mount.Type ?? "";
   const bad = (message: string) => invalidParameter(`invalid mount config for type "${type}": ${message}`);
   const source = mount.Source ?? "";
-  if (!["bind", "volume", "tmpfs", "image"].includes(type)) throw bad("mount type unknown");
   if (!mount.Target) throw bad("field Target must not be empty");
+  if (!["bind", "volume", "tmpfs", "image"].includes(type)) throw bad("mount type unknown");
   if (!mount.Target.startsWith("/")) throw bad(`invalid mount path: '${mount.Target}' mount path must be absolute`);
   const target = posix.normalize(mount.Target).replace(/(.)\/+$/, "$1");
   if (target === "/") throw bad("invalid specification: destination can't be '/'");
@@ -148,17 +148,23 @@ export function parseMount(mount: Mount): MountRequest {
       break;
     }
     case "volume": {
-      if (source !== "" && !VOLUME_NAME.test(source)) throw invalidVolumeName(source);
       const subpath = mount.VolumeOptions?.Subpath ?? "";
       if (subpath !== "") {
         if (source === "") throw bad("must not set Subpath when using anonymous volumes");
         checkSubpath(subpath, bad);
       }
+      if (source !== "" && !VOLUME_NAME.test(source)) throw invalidVolumeName(source);
       break;
     }
     case "tmpfs":
       if (source !== "") throw bad("field Source must not be specified");
       if ((mount.TmpfsOptions?.SizeBytes ?? 0) < 0) throw bad("size must not be negative");
+      for (const option of mount.TmpfsOptions?.Options ?? []) {
+        if (option.length !== 1) {
+          throw bad(option.length === 2 ? `invalid option: ${option[0]}` : "invalid option array length");
+        }
+        if (option[0] !== "exec" && option[0] !== "noexec") throw bad(`invalid option: ${option[0]}`);
+      }
       break;
     case "image":
       if (source === "") throw bad("field Source must not be empty");

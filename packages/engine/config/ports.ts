@@ -13,6 +13,17 @@ export function parsePortSpec(text: string): { proto: string; start: number; end
   return { proto, start, end };
 }
 
+/** Those of a container's exposed ports that are ports. An image may name others: they mean nothing. */
+export function exposedPorts(ports: Record<string, unknown> | null | undefined): string[] {
+  return Object.keys(ports ?? {}).filter((text) => {
+    try {
+      return parsePortSpec(text) !== null;
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** The key that inspect shows: "80/tcp". */
 export function portKey(text: string): string {
   const { proto, start, end } = parsePortSpec(text);

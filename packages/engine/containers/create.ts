@@ -39,7 +39,8 @@ export async function createContainer(
   const host: HostConfig = { ...hostRequest };
   const endpoints: Record<string, EndpointSettings> = {};
   for (const [key, value] of Object.entries(networking?.EndpointsConfig ?? {})) {
-    endpoints[networkName(engine, key)] = value ?? {};
+    if (value === null) throw invalidParameter(`invalid config for network ${key}: EndpointsConfig is nil`);
+    endpoints[networkName(engine, key)] = value;
   }
 
   const warnings = validateHostConfig(host, config, engine.config);
@@ -181,7 +182,7 @@ function normalisePorts(host: HostConfig): void {
   host.PortBindings = Object.fromEntries(
     Object.entries(bindings).map(([port, list]) => [
       portKey(port),
-      (list ?? []).map((binding) => ({ HostIp: binding.HostIp ?? "", HostPort: binding.HostPort ?? "" })),
+      list?.map((binding) => ({ HostIp: binding.HostIp ?? "", HostPort: binding.HostPort ?? "" })) ?? null,
     ]),
   );
 }

@@ -1,15 +1,9 @@
-import type {
-  ContainerConfig,
-  ContainerInspect,
-  EndpointSettings,
-  HostConfig,
-  MountPoint,
-  PortMap,
-} from "@gantry/spec";
+import type { ContainerInspect, EndpointSettings, MountPoint, PortMap } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { shortId } from "../ids.ts";
 import { networkName } from "../networks/names.ts";
 import type { Container } from "./container.ts";
+import { fullConfig, fullHostConfig } from "./inspect-config.ts";
 import { shownLinks } from "./links.ts";
 import type { ContainerMount } from "./record.ts";
 
@@ -181,110 +175,5 @@ function networkSettings(engine: Engine, container: Container, api: number): Con
     IPv6Gateway: bridge.IPv6Gateway ?? "",
     MacAddress: bridge.MacAddress ?? "",
     Networks: networks,
-  };
-}
-
-function fullConfig(config: ContainerConfig): ContainerConfig {
-  return {
-    Hostname: config.Hostname ?? "",
-    Domainname: config.Domainname ?? "",
-    User: config.User ?? "",
-    AttachStdin: config.AttachStdin ?? false,
-    AttachStdout: config.AttachStdout ?? false,
-    AttachStderr: config.AttachStderr ?? false,
-    ...(Object.keys(config.ExposedPorts ?? {}).length > 0 ? { ExposedPorts: config.ExposedPorts } : {}),
-    Tty: config.Tty ?? false,
-    OpenStdin: config.OpenStdin ?? false,
-    StdinOnce: config.StdinOnce ?? false,
-    Env: config.Env ?? null,
-    Cmd: config.Cmd ?? null,
-    ...(config.Healthcheck ? { Healthcheck: config.Healthcheck } : {}),
-    ...(config.ArgsEscaped === true ? { ArgsEscaped: true } : {}),
-    Image: config.Image ?? "",
-    Volumes: config.Volumes ?? null,
-    WorkingDir: config.WorkingDir ?? "",
-    Entrypoint: config.Entrypoint ?? null,
-    ...(config.NetworkDisabled === true ? { NetworkDisabled: true } : {}),
-    ...(config.MacAddress ? { MacAddress: config.MacAddress } : {}),
-    OnBuild: config.OnBuild ?? null,
-    Labels: config.Labels ?? {},
-    ...(config.StopSignal ? { StopSignal: config.StopSignal } : {}),
-    ...(config.StopTimeout === null || config.StopTimeout === undefined ? {} : { StopTimeout: config.StopTimeout }),
-    ...(config.Shell?.length ? { Shell: config.Shell } : {}),
-  };
-}
-
-function fullHostConfig(host: HostConfig): HostConfig {
-  return {
-    Binds: host.Binds ?? null,
-    ContainerIDFile: host.ContainerIDFile ?? "",
-    LogConfig: { Type: host.LogConfig?.Type ?? "", Config: host.LogConfig?.Config ?? {} },
-    NetworkMode: host.NetworkMode ?? "",
-    PortBindings: host.PortBindings ?? null,
-    RestartPolicy: host.RestartPolicy ?? { Name: "no", MaximumRetryCount: 0 },
-    AutoRemove: host.AutoRemove ?? false,
-    VolumeDriver: host.VolumeDriver ?? "",
-    VolumesFrom: host.VolumesFrom ?? null,
-    ConsoleSize: host.ConsoleSize ?? [0, 0],
-    ...(host.Annotations ? { Annotations: host.Annotations } : {}),
-    CapAdd: host.CapAdd ?? null,
-    CapDrop: host.CapDrop ?? null,
-    CgroupnsMode: host.CgroupnsMode ?? "",
-    Dns: host.Dns ?? null,
-    DnsOptions: host.DnsOptions ?? null,
-    DnsSearch: host.DnsSearch ?? null,
-    ExtraHosts: host.ExtraHosts ?? null,
-    GroupAdd: host.GroupAdd ?? null,
-    IpcMode: host.IpcMode ?? "",
-    Cgroup: host.Cgroup ?? "",
-    OomScoreAdj: host.OomScoreAdj ?? 0,
-    PidMode: host.PidMode ?? "",
-    Privileged: host.Privileged ?? false,
-    PublishAllPorts: host.PublishAllPorts ?? false,
-    ReadonlyRootfs: host.ReadonlyRootfs ?? false,
-    SecurityOpt: host.SecurityOpt ?? null,
-    ...(host.StorageOpt ? { StorageOpt: host.StorageOpt } : {}),
-    ...(host.Tmpfs ? { Tmpfs: host.Tmpfs } : {}),
-    UTSMode: host.UTSMode ?? "",
-    UsernsMode: host.UsernsMode ?? "",
-    ShmSize: host.ShmSize ?? 0,
-    ...(host.Sysctls ? { Sysctls: host.Sysctls } : {}),
-    Runtime: host.Runtime ?? "",
-    Isolation: host.Isolation ?? "",
-    CpuShares: host.CpuShares ?? 0,
-    Memory: host.Memory ?? 0,
-    NanoCpus: host.NanoCpus ?? 0,
-    CgroupParent: host.CgroupParent ?? "",
-    BlkioWeight: host.BlkioWeight ?? 0,
-    BlkioWeightDevice: host.BlkioWeightDevice ?? null,
-    BlkioDeviceReadBps: host.BlkioDeviceReadBps ?? null,
-    BlkioDeviceWriteBps: host.BlkioDeviceWriteBps ?? null,
-    BlkioDeviceReadIOps: host.BlkioDeviceReadIOps ?? null,
-    BlkioDeviceWriteIOps: host.BlkioDeviceWriteIOps ?? null,
-    CpuPeriod: host.CpuPeriod ?? 0,
-    CpuQuota: host.CpuQuota ?? 0,
-    CpuRealtimePeriod: host.CpuRealtimePeriod ?? 0,
-    CpuRealtimeRuntime: host.CpuRealtimeRuntime ?? 0,
-    CpusetCpus: host.CpusetCpus ?? "",
-    CpusetMems: host.CpusetMems ?? "",
-    Devices: host.Devices ?? null,
-    DeviceCgroupRules: host.DeviceCgroupRules ?? null,
-    DeviceRequests: host.DeviceRequests ?? null,
-    ...(host.KernelMemory ? { KernelMemory: host.KernelMemory } : {}),
-    ...(host.KernelMemoryTCP ? { KernelMemoryTCP: host.KernelMemoryTCP } : {}),
-    MemoryReservation: host.MemoryReservation ?? 0,
-    MemorySwap: host.MemorySwap ?? 0,
-    MemorySwappiness: host.MemorySwappiness ?? null,
-    OomKillDisable: host.OomKillDisable ?? null,
-    PidsLimit: host.PidsLimit ?? null,
-    Ulimits: host.Ulimits ?? null,
-    CpuCount: 0,
-    CpuPercent: 0,
-    IOMaximumIOps: 0,
-    IOMaximumBandwidth: 0,
-    ...(host.Mounts?.length ? { Mounts: host.Mounts } : {}),
-    MaskedPaths: host.MaskedPaths ?? null,
-    ReadonlyPaths: host.ReadonlyPaths ?? null,
-    ...(host.Init === null || host.Init === undefined ? {} : { Init: host.Init }),
   };
 }

@@ -1,4 +1,5 @@
 import { type HostConfig, invalidParameter, notFound, systemError } from "@gantry/spec";
+import { exposedPorts } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";
 import { linkEnv } from "../spec/link-env.ts";
 import type { Container } from "./container.ts";
@@ -115,7 +116,7 @@ export function linkedEnv(engine: Engine, container: Container, strict: boolean)
       throw systemError(`container ${other.id} not attached to default bridge network`);
     }
     const { ExposedPorts, Env } = other.record.config;
-    env.push(...linkEnv({ name, alias, address, ports: Object.keys(ExposedPorts ?? {}), env: Env ?? [] }));
+    env.push(...linkEnv({ name, alias, address, ports: exposedPorts(ExposedPorts), env: Env ?? [] }));
   }
   return env;
 }

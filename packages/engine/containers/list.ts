@@ -1,5 +1,5 @@
 import { type ContainerSummary, type EndpointSettings, invalidParameter, type PortSummary } from "@gantry/spec";
-import { portKey } from "../config/ports.ts";
+import { exposedPorts, portKey } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../filters.ts";
 import { humanDuration } from "../time.ts";
@@ -176,7 +176,7 @@ function portsMatch(filters: Filters, container: Container, summary: ContainerSu
             `${port.PrivatePort}/${port.Type}`,
           ])
         : [
-            ...Object.keys(container.record.config.ExposedPorts ?? {}).map(portKey),
+            ...exposedPorts(container.record.config.ExposedPorts).map(portKey),
             ...summary.Ports.map((port) => `${port.PrivatePort}/${port.Type}`),
           ];
     const ok = filters.get(key).some((text) => {

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { type AttachStream, StartError, type Task } from "@gantry/libcontainer";
 import { conflict, GantryError, invalidParameter, messageOf, notModified, systemError } from "@gantry/spec";
+import { exposedPorts } from "../config/ports.ts";
 import type { Engine } from "../engine.ts";
 import { startHealth } from "../health/monitor.ts";
 import { networkName } from "../networks/names.ts";
@@ -141,7 +142,7 @@ function sandboxRequest(container: Container) {
     networkMode: networkMode ?? "none",
     endpoints,
     unconnected: networkMode === null,
-    exposedPorts: Object.keys(config.ExposedPorts ?? {}),
+    exposedPorts: exposedPorts(config.ExposedPorts),
     portBindings: Object.fromEntries(Object.entries(host.PortBindings ?? {}).map(([port, list]) => [port, list ?? []])),
     publishAll: host.PublishAllPorts === true,
     dns: or(host.Dns, daemon.dns),

@@ -115,7 +115,7 @@ export function parseDeviceRule(text: string): LinuxDeviceCgroup {
 export function rlimits(host: HostConfig, engine: EngineConfig): OciRlimit[] {
   const byName = new Map<string, { soft: number; hard: number }>();
   for (const limit of [...Object.values(engine.defaultUlimits), ...(host.Ulimits ?? [])]) {
-    byName.set(limit.Name ?? "", { soft: limit.Soft ?? 0, hard: limit.Hard ?? 0 });
+    byName.set((limit.Name ?? "").toLowerCase(), { soft: limit.Soft ?? 0, hard: limit.Hard ?? 0 });
   }
   return [...byName].map(([name, { soft, hard }]) => ({
     type: `RLIMIT_${name.toUpperCase()}`,

@@ -2,7 +2,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Mount } from "./mount.ts";
 import { PortMap } from "./port.ts";
 import { Resources, RestartPolicy } from "./resources.ts";
-import { maybe, StringMap, Strings } from "./schema.ts";
+import { maybe, StringMap, Strings, Unsigned } from "./schema.ts";
 
 /** A log driver and its options. */
 export const LogConfig = Type.Object({ Type: maybe(Type.String()), Config: maybe(StringMap) });
@@ -22,7 +22,7 @@ export const HostConfig = Type.Composite([
     VolumeDriver: maybe(Type.String()),
     VolumesFrom: maybe(Strings),
     /** Rows and columns, in that order. */
-    ConsoleSize: maybe(Type.Array(Type.Integer())),
+    ConsoleSize: maybe(Type.Array(Unsigned)),
     Annotations: maybe(StringMap),
     CapAdd: maybe(Strings),
     CapDrop: maybe(Strings),

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { maybe, StringMap, Strings } from "./schema.ts";
+import { maybe, StringMap, Strings, Unsigned } from "./schema.ts";
 
 /** Options of a bind mount in `HostConfig.Mounts`. */
 export const MountBindOptions = Type.Object({
@@ -31,7 +31,7 @@ export type MountImageOptions = Static<typeof MountImageOptions>;
 /** Options of a tmpfs: size in bytes, mode as a number (not octal text); each option one or two strings. */
 export const MountTmpfsOptions = Type.Object({
   SizeBytes: maybe(Type.Integer()),
-  Mode: maybe(Type.Integer()),
+  Mode: maybe(Unsigned),
   Options: maybe(Type.Array(Strings)),
 });
 export type MountTmpfsOptions = Static<typeof MountTmpfsOptions>;

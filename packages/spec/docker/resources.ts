@@ -1,13 +1,13 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { PortMap } from "./port.ts";
-import { maybe, StringMap, Strings } from "./schema.ts";
+import { maybe, StringMap, Strings, Unsigned, Unsigned16 } from "./schema.ts";
 
 /** A relative block IO weight for one device. */
-export const WeightDevice = Type.Object({ Path: maybe(Type.String()), Weight: maybe(Type.Integer()) });
+export const WeightDevice = Type.Object({ Path: maybe(Type.String()), Weight: maybe(Unsigned16) });
 export type WeightDevice = Static<typeof WeightDevice>;
 
 /** A rate limit for one device: bytes or operations a second. */
-export const ThrottleDevice = Type.Object({ Path: maybe(Type.String()), Rate: maybe(Type.Integer()) });
+export const ThrottleDevice = Type.Object({ Path: maybe(Type.String()), Rate: maybe(Unsigned) });
 export type ThrottleDevice = Static<typeof ThrottleDevice>;
 
 /** A host device given to a container; permissions are letters of `rwm`. */
@@ -44,7 +44,7 @@ const resourceFields = {
   /** Billionths of a CPU. */
   NanoCpus: maybe(Type.Integer()),
   CgroupParent: maybe(Type.String()),
-  BlkioWeight: maybe(Type.Integer()),
+  BlkioWeight: maybe(Unsigned16),
   BlkioWeightDevice: maybe(Type.Array(WeightDevice)),
   BlkioDeviceReadBps: maybe(Type.Array(ThrottleDevice)),
   BlkioDeviceWriteBps: maybe(Type.Array(ThrottleDevice)),
@@ -72,8 +72,8 @@ const resourceFields = {
   /** Windows only; carried along. */
   CpuCount: maybe(Type.Integer()),
   CpuPercent: maybe(Type.Integer()),
-  IOMaximumIOps: maybe(Type.Integer()),
-  IOMaximumBandwidth: maybe(Type.Integer()),
+  IOMaximumIOps: maybe(Unsigned),
+  IOMaximumBandwidth: maybe(Unsigned),
 };
 
 /** What a container may use (the part of HostConfig that update can change). */

@@ -6,6 +6,10 @@ import { type TSchema, Type } from "@sinclair/typebox";
  */
 export const maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 
+/** Go's `uint16` and `uint64`: what is below or above is refused as a wrong type. */
+export const Unsigned16 = Type.Integer({ minimum: 0, maximum: 65535 });
+export const Unsigned = Type.Integer({ minimum: 0 });
+
 /** A map of strings: labels, driver options, annotations. */
 export const StringMap = Type.Record(Type.String(), Type.String());
 
