@@ -33,6 +33,7 @@ function hasCgroupV2(): boolean {
 export async function openEngine(parts: EngineParts): Promise<Engine> {
   const engine = new Engine(parts, hasCgroupV2());
   ensureExecRoot(engine);
+  engine.later("loading the AppArmor profile", engine.appArmorProfile({}));
   const containers = engine.containers.loadAll();
   engine.later("sweeping container directories", sweep(engine, new Set(containers.map(({ id }) => id))));
   const live: { containerId: string; pid: number }[] = [];
@@ -146,9 +147,7 @@ function resume(engine: Engine, container: Container): void {
 function lastExit(container: Container): ExitStatus {
   try {
     const exit = JSON.parse(readFileSync(container.exitFile, "utf8")) as ExitStatus;
-    // Of this run, not of one before.
-    if (typeof exit.exitCode === "number" && Date.parse(exit.exitedAt) >= Date.parse(container.state.startedAt) - 1000)
-      return exit;
+    if (typeof exit.exitCode === "number" && typeof exit.exitedAt === "string") return exit;
   } catch {
     // None.
   }

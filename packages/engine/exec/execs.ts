@@ -21,16 +21,30 @@ export interface Exec {
 }
 
 const KEEP_ENDED_MS = 5 * 60_000;
-const SWEEP_ABOVE = 256;
+/** How often is looked for those: each look passes over all. */
+const SWEEP_MS = 10_000;
 
 /** All execs by ID. Ended ones are forgotten after some minutes, or with their container. */
 export class Execs {
   private readonly byId = new Map<string, Exec>();
+  private readonly byContainer = new Map<Container, Set<Exec>>();
+  /** Since when each has had nothing to do, by a clock that nobody sets. */
+  private readonly idleSince = new Map<Exec, number>();
+  private sweptAt = performance.now();
+
+  get size(): number {
+    return this.byId.size;
+  }
 
   add(exec: Exec): void {
+    const { container } = exec;
     this.byId.set(exec.id, exec);
-    exec.container.execIds.add(exec.id);
-    if (this.byId.size > SWEEP_ABOVE) this.sweep();
+    this.idleSince.set(exec, performance.now());
+    const all = this.byContainer.get(container);
+    if (all === undefined) this.byContainer.set(container, new Set([exec]));
+    else all.add(exec);
+    container.execIds.add(exec.id);
+    if (performance.now() - this.sweptAt > SWEEP_MS) this.sweep();
   }
 
   /** Throws notFound. */
@@ -45,8 +59,8 @@ export class Execs {
   ended(exec: Exec, exitCode: number): void {
     exec.running = false;
     exec.exitCode = exitCode;
-    exec.endedAt = Date.now();
     exec.container.execIds.delete(exec.id);
+    this.settle(exec);
   }
 
   containerExited(container: Container): void {
@@ -58,22 +72,36 @@ export class Execs {
         exec.running = false;
         exec.exitCode ??= 137;
       }
-      exec.endedAt = Date.now();
+      this.settle(exec);
     }
     container.execIds.clear();
   }
 
   forget(container: Container): void {
-    for (const [id, exec] of this.byId) if (exec.container === container) this.byId.delete(id);
+    for (const exec of this.byContainer.get(container) ?? []) this.drop(exec);
+    this.byContainer.delete(container);
+  }
+
+  /** What ended is only its exit code any more. */
+  private settle(exec: Exec): void {
+    exec.task = null;
+    if (this.idleSince.has(exec)) this.idleSince.set(exec, performance.now());
+  }
+
+  private drop(exec: Exec): void {
+    this.byId.delete(exec.id);
+    this.idleSince.delete(exec);
+    exec.container.execIds.delete(exec.id);
   }
 
   private sweep(): void {
-    const limit = Date.now() - KEEP_ENDED_MS;
-    for (const [id, exec] of this.byId) {
-      if (!exec.running && (exec.endedAt ?? exec.startedAt) < limit) {
-        this.byId.delete(id);
-        exec.container.execIds.delete(id);
-      }
+    this.sweptAt = performance.now();
+    for (const [exec, since] of this.idleSince) {
+      if (exec.running || this.sweptAt - since < KEEP_ENDED_MS) continue;
+      this.drop(exec);
+      const all = this.byContainer.get(exec.container);
+      all?.delete(exec);
+      if (all?.size === 0) this.byContainer.delete(exec.container);
     }
   }
 }

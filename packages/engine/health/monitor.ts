@@ -29,11 +29,11 @@ export function startHealth(engine: Engine, container: Container, keep?: Health)
   const timeout = ms(check.Timeout, DEFAULT_NS);
   const startPeriod = (check.StartPeriod ?? 0) / 1e6;
   const retries = check.Retries || DEFAULT_RETRIES;
-  const began = Date.now();
+  const began = performance.now();
   let stopped = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  const inStartPeriod = () => health.Status === "starting" && Date.now() - began < startPeriod;
+  const inStartPeriod = () => health.Status === "starting" && performance.now() - began < startPeriod;
   const schedule = () => {
     if (!stopped)
       timer = setTimeout(() => void probe(), inStartPeriod() ? Math.min(startInterval, interval) : interval);

@@ -32,25 +32,22 @@ export async function runProbe(
   let collected: Promise<void> = Promise.resolve();
   container.emit(`exec_create: ${commandText(exec.config)}`, { execID: exec.id });
   try {
-    await startExec(engine, exec, null, { stdin: false, stdout: true, stderr: true }, (stream) => {
+    const started = startExec(engine, exec, null, { stdin: false, stdout: true, stderr: true }, (stream) => {
       collected = collect(stream.output, (text) => {
         if (output.length < MAX_OUTPUT) output = (output + text).slice(0, MAX_OUTPUT);
       });
     });
-    const task = exec.task;
-    if (task === null) return { exitCode: -1, output: "" };
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<null>((resolve) => {
-      timer = setTimeout(() => resolve(null), timeoutMs);
-    });
-    const status = await Promise.race([task.wait(), late]);
+    const late = Promise.withResolvers<"late">();
+    const timer = setTimeout(() => late.resolve("late"), timeoutMs);
+    // A shim that does not answer is late too.
+    const which = await Promise.race([started.then(() => exec.done), late.promise]);
     clearTimeout(timer);
-    if (status === null) {
-      await task.kill(9);
+    if (which === "late") {
+      started.then(() => exec.task?.kill(9)).catch(() => {});
       return { exitCode: -1, output: `Health check exceeded timeout (${timeoutMs / 1000}s)` };
     }
     await collected;
-    return { exitCode: status.exitCode, output };
+    return { exitCode: exec.exitCode ?? -1, output };
   } catch (error) {
     return { exitCode: -1, output: messageOf(error) };
   }

@@ -150,5 +150,8 @@ bool external_start(const struct plan *plan, char *error, size_t size) {
 
 pid_t external_exec(const struct plan *plan, const struct process_plan *command, const char *id, bool terminal,
                     struct stdio_pair *io, char *error, size_t size) {
-  return make(plan, command->argv, id, terminal, io, error, size);
+  pid_t pid = make(plan, command->argv, id, terminal, io, error, size);
+  char process[4200];
+  if (file_in(plan, id, ".process", process, sizeof process)) unlink(process); /* the runtime has read it */
+  return pid;
 }

@@ -1,4 +1,4 @@
-import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, setSystemTime, test } from "bun:test";
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -120,6 +120,28 @@ test("sends what is there and what comes, ends when its container has; goes on f
   expect(await again.finish(2000)).toBe(true);
   target.stop();
 });
+
+test("a clock that is set back holds nothing up", async () => {
+  const target = await new Target().start();
+  const { source, state, write } = log();
+  const forwarder = new Forwarder(source, syslog(target));
+  await forwarder.open(syslog(target));
+  forwarder.run(() => {});
+  write(1, 10);
+  await until(() => target.numbers.length === 10);
+  target.stop();
+  write(11, 20);
+  state.ended = true;
+  const started = performance.now();
+  const finished = forwarder.finish(3000);
+  try {
+    setSystemTime(Date.now() - 86_400_000);
+    expect(await Promise.race([finished, Bun.sleep(6000).then(() => "held up")])).toBe(false);
+  } finally {
+    setSystemTime();
+  }
+  expect(performance.now() - started).toBeLessThan(6000);
+}, 20_000);
 
 test("lines that are nothing to the target need none", async () => {
   const target = await new Target().start();

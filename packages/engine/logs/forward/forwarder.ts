@@ -143,11 +143,11 @@ export class Forwarder {
    * away; then ends. Returns whether all was sent.
    */
   async finish(ms: number): Promise<boolean> {
-    const end = Date.now() + ms;
-    let lastSeen = Date.now();
-    while (this.loop !== null && Date.now() < end) {
-      if (!this.away) lastSeen = Date.now();
-      else if (Date.now() - lastSeen > 1000) break;
+    const end = performance.now() + ms;
+    let lastSeen = performance.now();
+    while (this.loop !== null && performance.now() < end) {
+      if (!this.away) lastSeen = performance.now();
+      else if (performance.now() - lastSeen > 1000) break;
       await Promise.race([this.loop, Bun.sleep(50)]);
     }
     const all = this.loop === null;
@@ -224,7 +224,7 @@ export class Forwarder {
     if (this.woken || this.stopped) return;
     const times = [unwatched ? TICK : UNSEEN, this.window.keepsFor ?? UNSEEN];
     if (!this.window.empty) times.push(ended || this.waiting.length > 0 ? SOON : TICK);
-    if (this.changed) times.push(Math.max(1, this.savedAt + SAVE - Date.now()));
+    if (this.changed) times.push(Math.max(1, this.savedAt + SAVE - performance.now()));
     const ms = Math.min(...times);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => {
@@ -303,17 +303,17 @@ export class Forwarder {
   private use(connection: Connection): void {
     this.connection = connection;
     connection.onFailure = () => this.onWake?.();
-    this.connectedAt = Date.now();
+    this.connectedAt = performance.now();
     this.window.restart(false);
   }
 
   private async reconnect(tail: LogTail): Promise<Connection | null> {
     while (!this.stopped) {
       // One that ends as soon as it is there is not asked for without a pause.
-      const least = Date.now() - this.connectedAt < SHORT ? PAUSE : 0;
+      const least = performance.now() - this.connectedAt < SHORT ? PAUSE : 0;
       const delay = Math.max(this.driver.retryDelay(this.tries++), least);
-      for (const end = Date.now() + delay; !this.stopped && Date.now() < end; ) {
-        await Bun.sleep(Math.min(TICK, end - Date.now()));
+      for (const end = performance.now() + delay; !this.stopped && performance.now() < end; ) {
+        await Bun.sleep(Math.min(TICK, end - performance.now()));
         await tail.look();
         await this.saveSometimes();
       }
@@ -381,13 +381,13 @@ export class Forwarder {
   }
 
   private async saveSometimes(): Promise<void> {
-    if (Date.now() - this.savedAt >= SAVE) await this.save();
+    if (performance.now() - this.savedAt >= SAVE) await this.save();
   }
 
   private async save(): Promise<void> {
     if (!this.changed) return;
     this.changed = false;
-    this.savedAt = Date.now();
+    this.savedAt = performance.now();
     await savePosition(this.source.positionPath, this.position);
   }
 }

@@ -33,7 +33,7 @@ export class SendWindow {
   /** Milliseconds until something that is kept may go; null where nothing is. */
   get keepsFor(): number | null {
     const [oldest] = this.kept;
-    return oldest === undefined ? null : Math.max(1, oldest.at + KEEP + 1 - Date.now());
+    return oldest === undefined ? null : Math.max(1, oldest.at + KEEP + 1 - performance.now());
   }
   /** Bytes that have not arrived. */
   get bytes(): number {
@@ -73,7 +73,7 @@ export class SendWindow {
       if (first.end < 0 || first.end > arrived) break;
       this.queue.shift();
       position = first.position;
-      first.at = Date.now();
+      first.at = performance.now();
       if (certain || first.bytes === 0) this.reuse(first);
       else this.kept.push(first);
     }
@@ -95,7 +95,7 @@ export class SendWindow {
 
   /** Lets go what was kept long enough. */
   expire(): void {
-    const now = Date.now();
+    const now = performance.now();
     this.kept = this.kept.filter(({ at }) => now - at <= KEEP);
     if (this.empty && this.kept.length === 0) this.spare = [];
   }
