@@ -14,6 +14,7 @@ import { startHealth } from "./health/monitor.ts";
 import { compressLogs } from "./logs/compress.ts";
 import { now } from "./time.ts";
 import { releaseHostMounts } from "./volumes/host-mounts.ts";
+import { sweepHostMounts } from "./volumes/sweep.ts";
 
 /** Whether cgroup v2 is mounted alone (type 0x63677270 is cgroup2's magic). */
 function hasCgroupV2(): boolean {
@@ -78,6 +79,7 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
       await removeLocked(engine, container, { force: true, volumes: true }).catch(() => {});
     }
   }
+  sweepHostMounts(engine);
   engine.logForwards.resume();
   compressLogs(engine);
   return engine;

@@ -148,4 +148,51 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     expect((await engine.docker("start", "-a", id)).code).toBe(0);
     await engine.docker("rm", id);
   });
+
+  test("mounts on the host that a start left which was cut off are undone", async () => {
+    const tmpfs = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=1m"];
+    await engine.docker("volume", "create", ...tmpfs, "lost");
+    await engine.docker("volume", "create", ...tmpfs, "used");
+    await engine.docker(
+      "run",
+      "-d",
+      "--name",
+      "uses",
+      "--ipc",
+      "shareable",
+      "-v",
+      "used:/v",
+      "busybox",
+      "sleep",
+      "1000",
+    );
+    const never = (
+      await engine.docker("create", "--ipc", "shareable", "-v", "lost:/v", "busybox", "true")
+    ).stdout.trim();
+    const removed = "e".repeat(64);
+    await engine.crash();
+    const left = [
+      `${engine.dir}/exec/shm/${never}`,
+      `${engine.dir}/exec/shm/${removed}`,
+      `${engine.dir}/exec/images/${removed}/0`,
+      `${engine.dataRoot}/volumes/lost/_data`,
+    ];
+    for (const path of left) {
+      mkdirSync(path, { recursive: true });
+      expect(Bun.spawnSync(["mount", "-t", "tmpfs", "none", path]).exitCode).toBe(0);
+    }
+    const mounted = () =>
+      readFileSync("/proc/self/mountinfo", "utf8")
+        .split("\n")
+        .map((line) => line.split(" ")[4]);
+    await engine.restart();
+    expect(mounted().filter((path) => left.includes(path as string))).toEqual([]);
+    expect(left.filter((path) => !path.includes("/volumes/") && existsSync(path))).toEqual([]);
+    // What is in use stays.
+    expect(mounted()).toContain(`${engine.dataRoot}/volumes/used/_data`);
+    expect((await engine.docker("exec", "uses", "sh", "-c", "echo x > /v/x && echo x > /dev/shm/x")).code).toBe(0);
+    await engine.docker("rm", "-f", "uses", never);
+    expect(mounted().filter((path) => path?.startsWith(`${engine.dir}/`))).toEqual([]);
+    await engine.docker("volume", "rm", "lost", "used");
+  });
 });
