@@ -3,7 +3,8 @@ import type { Socket } from "bun";
 import { RequestBody } from "./body.ts";
 import { ChunkedDecoder } from "./chunked.ts";
 import { Exchange } from "./exchange.ts";
-import { HttpError, MAX_HEAD, parseHead, type RequestHead } from "./head.ts";
+import { HttpError, headEnd, MAX_HEAD, parseHead, type RequestHead } from "./head.ts";
+import { reasonPhrase } from "./reason.ts";
 
 /** Bytes a client may send ahead while its request is being answered. */
 const MAX_AHEAD = 1 << 16;
@@ -206,8 +207,8 @@ export class Connection {
       this.input = input;
       if (input.length === 0) return false;
     }
-    const end = input.indexOf("\r\n\r\n", Math.max(0, this.scanned - 3));
-    if (end < 0 || end > MAX_HEAD) {
+    const found = headEnd(input, Math.max(0, this.scanned - 3));
+    if (found === null || found.end > MAX_HEAD) {
       if (input.length > MAX_HEAD) throw new HttpError(431, "request header fields too large");
       this.scanned = input.length;
       this.socket.timeout(HEAD_SECONDS);
@@ -215,8 +216,8 @@ export class Connection {
     }
     if (this.scanned > 0) this.socket.timeout(0);
     this.scanned = 0;
-    const head = parseHead(input.toString("latin1", 0, end));
-    this.input = input.length > end + 4 ? input.subarray(end + 4) : null;
+    const head = parseHead(input.toString("latin1", 0, found.end));
+    this.input = input.length > found.next ? input.subarray(found.next) : null;
     this.begin(head);
     return true;
   }
@@ -309,7 +310,7 @@ export class Connection {
     const text = `${error.status} ${error.message}`;
     this.write(
       Buffer.from(
-        `HTTP/1.1 ${error.status} ${error.status === 400 ? "Bad Request" : "Refused"}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+        `HTTP/1.1 ${error.status} ${reasonPhrase(error.status)}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
           `Connection: close\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
       ),
     );

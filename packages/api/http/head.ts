@@ -34,12 +34,23 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const BAD_TARGET = /[\x00-\x20\x7f]/;
 const BAD_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 
+/** Where the head ends and the body begins, looking for the empty line from `from` on; null where it is not there yet. */
+export function headEnd(input: Buffer, from: number): { end: number; next: number } | null {
+  for (let at = input.indexOf(10, from); at >= 0; at = input.indexOf(10, at + 1)) {
+    const end = input[at - 1] === 13 ? at - 1 : at;
+    if (input[at + 1] === 10) return { end, next: at + 2 };
+    if (input[at + 1] === 13 && input[at + 2] === 10) return { end, next: at + 3 };
+  }
+  return null;
+}
+
 /**
  * Parses everything up to (not including) the empty line. Strict where leniency lets two parsers disagree about where
- * a request ends: bare CR or LF, folded lines, space before the colon, several lengths, length together with chunked.
+ * a request ends: bare CR, folded lines, space before the colon, several lengths, length together with chunked. A line
+ * may end in a bare LF, as it does where people write requests by hand, and as Go takes it.
  */
 export function parseHead(text: string): RequestHead {
-  const lines = text.split("\r\n");
+  const lines = text.split(/\r?\n/);
   const request = lines[0] as string;
   const first = request.indexOf(" ");
   const last = request.lastIndexOf(" ");
@@ -89,6 +100,8 @@ export function parseHead(text: string): RequestHead {
   if (hosts > 1) throw new HttpError(400, "too many Host headers");
   if (hosts === 0 && version === "HTTP/1.1") throw new HttpError(400, "missing required Host header");
   if (chunked) contentLength = null;
+  const expect = (headers.get("expect") ?? "").toLowerCase();
+  if (expect !== "" && expect !== "100-continue") throw new HttpError(417, "unknown expectation");
 
   const { path, search } = splitTarget(target);
   const connection = (headers.get("connection") ?? "").toLowerCase();
@@ -102,7 +115,7 @@ export function parseHead(text: string): RequestHead {
     contentLength,
     keepAlive: minor === 1 ? !hasOption(connection, "close") : hasOption(connection, "keep-alive"),
     upgrade: hasOption(connection, "upgrade") ? (headers.get("upgrade") ?? "").toLowerCase() : "",
-    expectContinue: minor === 1 && (headers.get("expect") ?? "").toLowerCase() === "100-continue",
+    expectContinue: minor === 1 && expect !== "",
   };
 }
 

@@ -104,15 +104,23 @@ describe("requests", () => {
     expect(await ask("OPTIONS /things/x/json")).toStartWith("HTTP/1.1 200 OK\r\n");
   });
 
-  test("head in single bytes", async () => {
+  test.each(["\r\n\r\n", "\n\n", "\r\n\n", "\n\r\n"])("head in single bytes that ends in %j", async (end) => {
     const socket = await open();
-    for (const byte of "GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") {
+    for (const byte of `GET /_ping HTTP/1.1${end === "\n\n" ? "\n" : "\r\n"}Host: x\r\nConnection: close${end}`) {
       socket.write(byte);
       await Bun.sleep(0);
     }
     let got = "";
     for await (const chunk of socket) got += chunk;
     expect(got).toStartWith("HTTP/1.1 200 OK\r\n");
+  });
+
+  test("lines written by hand, with a body", async () => {
+    const got = await talk("POST /count HTTP/1.1\nHost: x\nConnection: close\nContent-Length: 4\n\n\n\nab");
+    expect(got).toContain('{"size":4}');
+    expect(await talk("GET /_ping HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n")).toStartWith(
+      "HTTP/1.1 417 Expectation Failed",
+    );
   });
 
   test("versions outside the range are refused in Docker's words", async () => {
@@ -130,7 +138,7 @@ describe("requests", () => {
       "POST /count HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
       "POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: +4\r\n\r\nabcd",
       "GET /_ping HTTP/1.1\r\nHost: x\r\n X-Fold: y\r\n\r\n",
-      "GET /_ping HTTP/1.1\r\nHost: x\r\nA: b\nC: d\r\n\r\n",
+      "GET /_ping HTTP/1.1\r\nHost: x\r\nA: b\rC: d\r\n\r\n",
       "GET /_ping HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
       "GET /_ping HTTP/1.1\r\n\r\n",
       "GET  /_ping HTTP/1.1\r\nHost: x\r\n\r\n",
