@@ -51,6 +51,25 @@ describe.skipIf(!canRunContainers)("cp and the volumes of stopped containers", (
     expect(readdirSync(`${engine.dir}/exec`).filter((name) => name.startsWith("copies-"))).toEqual([]);
   });
 
+  test("with copyUIDGID an archive's owners stay where the container has no user of its own", async () => {
+    const tar = Bun.spawnSync(["tar", "-c", "--owner=:1005", "--group=:1006", "-C", dir, "hosted"]).stdout;
+    const owner = async (...user: string[]) => {
+      const { stdout } = await docker("create", ...user, "busybox", "stat", "-c", "%u:%g", "/hosted");
+      const id = stdout.trim();
+      const put = await fetch(`http://d/containers/${id}/archive?path=/&copyUIDGID=true`, {
+        method: "PUT",
+        unix: engine.socket,
+        body: tar,
+      });
+      expect(put.status).toBe(200);
+      const seen = await docker("start", "-a", id);
+      await docker("rm", id);
+      return seen.stdout.trim();
+    };
+    expect(await owner()).toBe("1005:1006");
+    expect(await owner("--user", "7:8")).toBe("7:8");
+  });
+
   test("what is copied to a directory goes into the volumes below it", async () => {
     mkdirSync(`${dir}/in/volume`, { recursive: true });
     writeFileSync(`${dir}/in/volume/new`, "new");

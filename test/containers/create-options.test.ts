@@ -160,6 +160,64 @@ describe.skipIf(!canRunContainers)("options of create", () => {
     }
   });
 
+  test("another's namespaces are joined, or not, at the start", async () => {
+    const start = async (host: object) => {
+      const { body } = await create({ HostConfig: host });
+      const { status, body: answer } = await engine.api("POST", `/containers/${body.Id}/start`);
+      return [status, answer?.message ?? ""];
+    };
+    const idle = (await create({})).body.Id;
+    const busy = (await create({ Cmd: ["sleep", "100"] })).body.Id;
+    await engine.docker("start", busy);
+    const other = (id: string) => `container:${id}`;
+    const words = "failed to join IPC namespace: container";
+    expect(await start({ IpcMode: other(idle) })).toEqual([409, `${words} ${idle} is not running`]);
+    expect(await start({ IpcMode: other(busy) })).toEqual([
+      400,
+      `${words} ${busy}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    ]);
+    expect(await start({ PidMode: other(idle) })).toEqual([
+      500,
+      `failed to join PID namespace: container ${idle} is not running`,
+    ]);
+    const orphans = [(await create({ HostConfig: { IpcMode: other(idle) } })).body.Id];
+    orphans.push((await create({ HostConfig: { PidMode: other(idle) } })).body.Id);
+    await engine.docker("rm", idle);
+    const gone = `namespace: No such container: ${idle}`;
+    expect(await engine.api("POST", `/containers/${orphans[0]}/start`)).toMatchObject({
+      status: 400,
+      body: { message: `failed to join IPC ${gone}` },
+    });
+    expect(await engine.api("POST", `/containers/${orphans[1]}/start`)).toMatchObject({
+      status: 500,
+      body: { message: `failed to join PID ${gone}` },
+    });
+    await engine.docker("rm", "-f", busy);
+  });
+
+  test("an endpoint that was given up has names, and no address that a request told of", async () => {
+    await engine.docker("network", "create", "told");
+    const asked = { Aliases: ["al"], IPAddress: "10.9.9.9", Gateway: "10.9.9.1", MacAddress: "02:42:11:22:33:44" };
+    const { body } = await create({
+      HostConfig: { NetworkMode: "told" },
+      NetworkingConfig: { EndpointsConfig: { told: { ...asked, IPv6Gateway: "fd00::1" } } },
+    });
+    const endpoint = async () => (await inspect(body.Id)).NetworkSettings.Networks.told;
+    expect(await endpoint()).toMatchObject({ ...asked, DNSNames: null });
+    await engine.docker("start", "-a", body.Id);
+    const { Name } = await inspect(body.Id);
+    expect(await endpoint()).toMatchObject({
+      Aliases: ["al"],
+      IPAddress: "",
+      Gateway: "",
+      IPv6Gateway: "",
+      MacAddress: "",
+      DNSNames: [Name.slice(1), "al", body.Id.slice(0, 12)],
+    });
+    await engine.docker("rm", body.Id);
+    await engine.docker("network", "rm", "told");
+  });
+
   test("cgroups may be made writable, and read-only for the privileged", async () => {
     const mounted = async (...options: string[]) =>
       (await run(...options, "busybox", "sh", "-c", "grep ' /sys/fs/cgroup' /proc/mounts | tail -1")).stdout;

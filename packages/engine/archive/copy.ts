@@ -58,7 +58,7 @@ export async function copyFromContainer(
 export interface CopyToOptions {
   /** Refuses to replace a directory by a file and the other way round. */
   noOverwriteDirNonDir: boolean;
-  /** Files get the container's user as owner. */
+  /** Files get the container's user as owner, where it is told of one; else the archive's owners stay. */
   copyUIDGID: boolean;
   signal?: AbortSignal;
 }
@@ -85,7 +85,8 @@ export async function copyToContainer(
     close(fd);
     if (located.writable === "rootfs") throw forbidden("container rootfs is marked read-only");
     if (located.writable === "volume") throw forbidden("mounted volume is marked read-only");
-    const user = options.copyUIDGID ? await containerUser(engine, container) : null;
+    const named = (container.record.config.User ?? "") !== "";
+    const user = options.copyUIDGID && named ? await containerUser(engine, container) : null;
     await extract(tar, located.rootFd, {
       base: located.path.replace(/^\/+|\/\.?$/g, ""),
       noOverwriteDirNonDir: options.noOverwriteDirNonDir,

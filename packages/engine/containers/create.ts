@@ -143,14 +143,6 @@ function resolveNamespaceSharing(
       if (field === "NetworkMode") continue;
       throw invalidParameter(`No such container: ${mode.slice(10)}`);
     }
-    if (field === "IpcMode") {
-      const theirs = other.record.hostConfig.IpcMode;
-      if (theirs === "private" || theirs === "none") {
-        throw invalidParameter(
-          `failed to join IPC namespace: container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
-        );
-      }
-    }
     host[field] = `container:${other.id}`;
     if (field === "NetworkMode") {
       // Clients put the settings of --mac-address there; the other's endpoints are what there is.

@@ -98,6 +98,9 @@ export function mountPoint(mount: ContainerMount): MountPoint {
   };
 }
 
+/** Networks on which containers have no names. */
+const PREDEFINED = ["bridge", "host", "none", "default"];
+
 /** The endpoints a stopped container would join, a running one has. */
 export function containerEndpoints(engine: Engine, container: Container): Record<string, EndpointSettings> {
   const result: Record<string, EndpointSettings> = {};
@@ -107,11 +110,22 @@ export function containerEndpoints(engine: Engine, container: Container): Record
   const mode = container.record.hostConfig.NetworkMode ?? "bridge";
   if (mode.startsWith("container:")) return result;
   if (Object.keys(result).length === 0) {
-    for (const [name, endpoint] of Object.entries(container.record.endpoints)) result[name] = fullEndpoint(endpoint);
+    for (const [name, endpoint] of Object.entries(container.record.endpoints))
+      result[name] = fullEndpoint(tried(container) ? leftEndpoint(container, name, endpoint) : endpoint);
     // Those that join no other network have no record of an endpoint.
     if (Object.keys(result).length === 0 && (mode === "host" || mode === "none")) result[mode] = fullEndpoint({});
   }
   return result;
+}
+
+const tried = ({ state }: Container): boolean => state.startedBefore || state.error !== "";
+
+/** What is left of an endpoint once it was given up: no address, whatever the request to create it told of one. */
+function leftEndpoint({ record }: Container, name: string, endpoint: EndpointSettings): EndpointSettings {
+  const { IPAMConfig, Links, Aliases, DriverOpts, GwPriority, NetworkID } = endpoint;
+  const names = [record.name, ...(Aliases ?? []), shortId(record.id), record.config.Hostname ?? ""].filter(Boolean);
+  const known = PREDEFINED.includes(name) ? {} : { DNSNames: [...new Set(names)] };
+  return { IPAMConfig, Links, Aliases, DriverOpts, GwPriority, NetworkID, ...known };
 }
 
 function fullEndpoint(endpoint: EndpointSettings): EndpointSettings {
@@ -142,7 +156,7 @@ export function containerPorts(engine: Engine, container: Container): PortMap {
 function addShortId(container: Container, networks: Record<string, EndpointSettings>): void {
   const { id, config } = container.record;
   for (const [name, endpoint] of Object.entries(networks)) {
-    if (["bridge", "host", "none", "default"].includes(name)) continue;
+    if (PREDEFINED.includes(name)) continue;
     endpoint.Aliases = [...new Set([...(endpoint.Aliases ?? []), shortId(id), config.Hostname ?? ""])].filter(Boolean);
   }
 }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { hostname as hostName } from "node:os";
 import type { CreateRequest, Rootfs } from "@gantry/libcontainer";
 import type { PreparedSandbox } from "@gantry/network";
-import { conflict, systemError } from "@gantry/spec";
+import { conflict, invalidParameter, systemError } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { logTarget } from "../logs/target.ts";
 import { containerSpec, type Sharing } from "../spec/container-spec.ts";
@@ -74,16 +74,16 @@ export async function runtimeRequest(
 
 function namespaces(engine: Engine, container: Container): Sharing {
   const { hostConfig: host } = container.record;
-  const join = (mode: string | null | undefined, type: string): string => {
+  const join = (mode: string | null | undefined, type: SharedNamespace): string => {
     if (mode === "host") return "host";
     if (!mode?.startsWith("container:")) return "new";
     const other = engine.containers.find(mode.slice(10));
-    const what = type === "network" ? "network namespace" : type === "ipc" ? "IPC namespace" : "PID namespace";
-    if (other === null) throw noPeer(what, mode);
-    if (!other.running) {
-      throw type === "network"
-        ? conflict(`cannot join ${what} of a non running container: container ${other.name} is ${other.state.status}`)
-        : conflict(`failed to join ${what}: container ${other.id} is not running`);
+    if (other === null) throw noPeer(type, mode);
+    if (!other.running) throw idlePeer(type, other);
+    if (type === "ipc" && ["private", "none"].includes(other.record.hostConfig.IpcMode ?? "")) {
+      throw invalidParameter(
+        `failed to join IPC namespace: container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      );
     }
     return `/proc/${other.state.pid}/ns/${type === "network" ? "net" : type}`;
   };
@@ -95,8 +95,21 @@ function namespaces(engine: Engine, container: Container): Sharing {
   };
 }
 
-const noPeer = (what: string, mode: string) =>
-  systemError(`joining ${what} of container: No such container: ${mode.slice(10)}`);
+type SharedNamespace = "network" | "ipc" | "pid";
+
+function noPeer(type: SharedNamespace, mode: string): Error {
+  const reason = `No such container: ${mode.slice(10)}`;
+  if (type === "network") return systemError(`joining network namespace of container: ${reason}`);
+  if (type === "ipc") return invalidParameter(`failed to join IPC namespace: ${reason}`);
+  return systemError(`failed to join PID namespace: ${reason}`);
+}
+
+function idlePeer(type: SharedNamespace, { id, name, state }: Container): Error {
+  if (type === "network")
+    return conflict(`cannot join network namespace of a non running container: container ${name} is ${state.status}`);
+  if (type === "ipc") return conflict(`failed to join IPC namespace: container ${id} is not running`);
+  return systemError(`failed to join PID namespace: container ${id} is not running`);
+}
 
 const hostnameOf = (container: Container) => container.record.config.Hostname || hostName();
 
@@ -108,7 +121,7 @@ export function writeFiles(engine: Engine, container: Container, sandbox: Prepar
   const mode = container.record.hostConfig.NetworkMode ?? "";
   if (mode.startsWith("container:")) {
     const other = engine.containers.find(mode.slice(10));
-    if (other === null) throw noPeer("network namespace", mode);
+    if (other === null) throw noPeer("network", mode);
     return { hosts: `${other.dir}/hosts`, hostname: `${other.dir}/hostname`, resolvConf: `${other.dir}/resolv.conf` };
   }
   const { dir } = container;
