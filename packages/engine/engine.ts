@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
-import type { Runtime } from "@gantry/libcontainer";
+import { hostAppArmor, type Runtime } from "@gantry/libcontainer";
 import type { NetworkController } from "@gantry/network";
+import type { HostConfig } from "@gantry/spec";
 import type { Storage } from "@gantry/storage";
 import type { EngineConfig } from "./config/engine-config.ts";
 import { Containers } from "./containers/containers.ts";
@@ -8,6 +9,7 @@ import { EventBus } from "./events/event-bus.ts";
 import { Execs } from "./exec/execs.ts";
 import { LogForwards } from "./logs/forward/forwards.ts";
 import { followNetworks } from "./networks/files.ts";
+import { askedAppArmor } from "./spec/security.ts";
 import { ContainerStore } from "./state/container-store.ts";
 
 /** What an engine is made of. */
@@ -66,6 +68,12 @@ export class Engine {
         ...(event.containerId === undefined ? {} : { container: event.containerId }),
       });
     });
+  }
+
+  /** The AppArmor profile that a container's processes are under; "" where the host has no AppArmor. */
+  async appArmorProfile(host: HostConfig): Promise<string> {
+    const warn = (message: string) => this.log("warn", message);
+    return (await hostAppArmor()?.profile(askedAppArmor(host), host.Privileged === true, warn)) ?? "";
   }
 
   /** Lets work go on by itself; its failure is logged, not lost. */

@@ -34,6 +34,7 @@ function hasCgroupV2(): boolean {
 export async function openEngine(parts: EngineParts): Promise<Engine> {
   const engine = new Engine(parts, hasCgroupV2());
   ensureExecRoot(engine);
+  engine.later("loading the AppArmor profile", engine.appArmorProfile({}));
   const containers = engine.containers.loadAll();
   engine.later("sweeping container directories", sweep(engine, new Set(containers.map(({ id }) => id))));
   const live: { containerId: string; pid: number }[] = [];

@@ -1,4 +1,5 @@
 /** A container from an OCI runtime spec: plan compiler, seccomp compiler, capabilities, cgroups, the shim. */
+export { type AppArmor, DEFAULT_PROFILE, hostAppArmor } from "./apparmor/index.ts";
 export * from "./capabilities/index.ts";
 export * from "./cgroups/index.ts";
 export * from "./contract.ts";

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { arch, availableParallelism, hostname, release, totalmem } from "node:os";
 import { logDrivers } from "@gantry/engine";
+import { hostAppArmor } from "@gantry/libcontainer";
 import type { SystemInfo } from "@gantry/spec";
 import { statfs } from "@gantry/sys";
 import type { ApiParts } from "../server.ts";
@@ -134,7 +135,12 @@ export async function systemInfo({ engine, images, config }: ApiParts): Promise<
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: "" },
     InitCommit: { ID: "" },
-    SecurityOptions: ["name=seccomp,profile=builtin", ...(v2 ? ["name=cgroupns"] : [])],
+    SecurityOptions: [
+      ...(hostAppArmor() === null ? [] : ["name=apparmor"]),
+      `name=seccomp,profile=${engine.config.seccompProfile || "builtin"}`,
+      ...(v2 ? ["name=cgroupns"] : []),
+      ...(engine.config.noNewPrivileges ? ["name=no-new-privileges"] : []),
+    ],
     ...(engine.config.defaultAddressPools.length > 0 ? { DefaultAddressPools: engine.config.defaultAddressPools } : {}),
     FirewallBackend: { Driver: "nftables" },
     CDISpecDirs: [],

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type Runtime, StartError, type Task } from "@gantry/libcontainer";
+import { hostAppArmor, type Runtime, StartError, type Task } from "@gantry/libcontainer";
 import type { NetworkController } from "@gantry/network";
 import { type Digest, GantryError, invalidParameter, type OciMount } from "@gantry/spec";
 import type { Layer, LayerStore } from "@gantry/storage";
@@ -195,6 +195,8 @@ export class StepRunner {
           mounts: [...files, ...mounts.mounts],
           settings,
           cgroupParent: this.options.cgroupParent,
+          // the engine says at its start when there can be none
+          apparmor: (await hostAppArmor()?.profile("", false, () => {})) ?? "",
         }),
         rootfs:
           container.lower.length === 0

@@ -33,6 +33,8 @@ export interface StepSpec {
   mounts: OciMount[];
   settings: RunSettings;
   cgroupParent: string;
+  /** AppArmor profile; "" for none. */
+  apparmor: string;
 }
 
 /** The runtime spec of a RUN step: a container with Docker's default rights. */
@@ -63,6 +65,7 @@ export function stepSpec(step: StepSpec): RuntimeSpec {
       user,
       capabilities: user.uid === 0 ? held : { bounding: capabilities },
       rlimits: settings.rlimits,
+      ...(step.apparmor ? { apparmorProfile: step.apparmor } : {}),
     },
     mounts: [...defaultMounts("ro"), shmMount(settings.shmSize || DEFAULT_SHM), ...step.mounts],
     linux: {

@@ -1,7 +1,9 @@
+import { DEFAULT_PROFILE, hostAppArmor } from "@gantry/libcontainer";
 import type { ContainerInspect, EndpointSettings, MountPoint, PortMap } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { shortId } from "../ids.ts";
 import { networkName } from "../networks/names.ts";
+import { askedAppArmor } from "../spec/security.ts";
 import type { Container } from "./container.ts";
 import { fullConfig, fullHostConfig } from "./inspect-config.ts";
 import { shownLinks } from "./links.ts";
@@ -49,7 +51,7 @@ export async function inspectContainer(
     Platform: record.platform,
     MountLabel: "",
     ProcessLabel: "",
-    AppArmorProfile: "",
+    AppArmorProfile: shownAppArmor(container),
     ExecIDs: container.execIds.size === 0 ? null : [...container.execIds],
     HostConfig: { ...fullHostConfig(host), Links: shownLinks(container) },
     GraphDriver: {
@@ -72,6 +74,14 @@ export async function inspectContainer(
     result.SizeRootFs = rw + imageSize(engine, container);
   }
   return result;
+}
+
+/** What it was asked to be confined by until it is started, then what it is confined by. */
+function shownAppArmor(container: Container): string {
+  const { hostConfig: host } = container.record;
+  if (!container.state.startedBefore) return askedAppArmor(host);
+  if (hostAppArmor() === null) return "";
+  return host.Privileged === true ? "unconfined" : askedAppArmor(host) || DEFAULT_PROFILE;
 }
 
 /** The hardware address that was asked for on the container's main network. */

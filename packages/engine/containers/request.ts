@@ -55,6 +55,7 @@ export async function runtimeRequest(
     shm: containerShm.acquire(container),
     sharing,
     cgroupV2: engine.cgroupV2,
+    apparmor: await engine.appArmorProfile(host),
     init: useInit === true ? engine.initBinary : null,
   });
   const [height, width] = host.ConsoleSize ?? [];

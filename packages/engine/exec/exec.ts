@@ -137,6 +137,7 @@ async function execProcess(engine: Engine, exec: Exec): Promise<OciProcess> {
     linkedEnv(engine, container, false),
   );
   const limits = rlimits(host, engine.config);
+  const apparmor = await engine.appArmorProfile(host);
   if (config.WorkingDir && !config.WorkingDir.startsWith("/")) {
     throw invalidParameter("OCI runtime exec failed: exec failed: Cwd must be an absolute path");
   }
@@ -148,6 +149,7 @@ async function execProcess(engine: Engine, exec: Exec): Promise<OciProcess> {
     user: ids,
     capabilities: capabilities(set, ids.uid),
     noNewPrivileges,
+    ...(apparmor ? { apparmorProfile: apparmor } : {}),
     ...(limits.length > 0 ? { rlimits: limits } : {}),
   };
 }

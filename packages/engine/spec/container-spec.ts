@@ -29,6 +29,8 @@ export interface SpecInputs {
   shm: string | null;
   sharing: Sharing;
   cgroupV2: boolean;
+  /** AppArmor profile; "" for none. */
+  apparmor: string;
   /** Host path of the init binary, where one is wanted. */
   init: string | null;
 }
@@ -70,6 +72,7 @@ export function containerSpec(inputs: SpecInputs): RuntimeSpec {
       links: inputs.links,
       capabilities,
       noNewPrivileges,
+      apparmor: inputs.apparmor,
       rlimits: rlimits(host, engine),
     }),
     mounts: containerMounts({ record, files: inputs.files, shm: inputs.shm, init: inputs.init, writableCgroups }),

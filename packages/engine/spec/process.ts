@@ -44,6 +44,8 @@ export interface ProcessInputs {
   links: string[];
   capabilities: string[];
   noNewPrivileges: boolean;
+  /** AppArmor profile; "" for none. */
+  apparmor: string;
   rlimits: OciRlimit[];
 }
 
@@ -58,6 +60,7 @@ export function containerProcess(inputs: ProcessInputs): OciProcess {
     capabilities: capabilities(inputs.capabilities, inputs.user.uid),
     noNewPrivileges: inputs.noNewPrivileges,
   };
+  if (inputs.apparmor) process.apparmorProfile = inputs.apparmor;
   if (inputs.rlimits.length > 0) process.rlimits = inputs.rlimits;
   if (host.OomScoreAdj) process.oomScoreAdj = host.OomScoreAdj;
   const [height, width] = host.ConsoleSize ?? [];

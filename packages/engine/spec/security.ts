@@ -45,6 +45,11 @@ export function security(host: HostConfig, capabilities: string[], engine: Engin
   return result;
 }
 
+/** The profile that `--security-opt apparmor=` names; "" without. The last one counts. */
+export function askedAppArmor(host: HostConfig): string {
+  return host.SecurityOpt?.findLast((option) => /^apparmor[:=]/.test(option))?.slice("apparmor=".length) ?? "";
+}
+
 function readProfile(path: string): string {
   try {
     return readFileSync(path, "utf8");

@@ -94,6 +94,7 @@ struct cap_data_ {
 };
 
 #define KEYCTL_JOIN_SESSION_KEYRING_ 1
+#define PROC_SUPER_MAGIC_ 0x9fa0 /* linux/magic.h, which musl-gcc does not see */
 #define TIOCGPTPEER_ 0x5441
 
 static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {

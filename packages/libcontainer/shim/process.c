@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "kernel.h"
@@ -78,12 +79,34 @@ static void set_scheduler(const struct process_plan *p) {
   if (syscall(SYS_sched_setattr, 0, &attr, 0) < 0) fail(errno, "error setting scheduler");
 }
 
-static void set_label(const char *file, const char *prefix, const char *label) {
+/* False where there is no such file. Only proc itself is written to: an image or a volume may have put something else there. */
+static bool write_attribute(const char *file, const char *value) {
+  int fd = open(file, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) return false;
+  struct statfs fs;
+  if (fd < 0 || fstatfs(fd, &fs) < 0) fail(errno, "error opening %s", file);
+  if (fs.f_type != PROC_SUPER_MAGIC_) fail(EINVAL, "%s is not of proc", file);
+  if (write(fd, value, strlen(value)) < 0) {
+    int error = errno;
+    if (!strncmp(value, "exec ", 5)) fail(error, "unable to apply apparmor profile: apparmor failed to apply profile: write %s", file);
+    fail(error, "error applying label \"%s\": write %s", value, file);
+  }
+  close(fd);
+  return true;
+}
+
+static void set_profile(const char *profile) {
   char text[512];
+  if (!profile || !*profile) return;
+  if (snprintf(text, sizeof text, "exec %s", profile) >= (int)sizeof text) fail(EINVAL, "apparmor profile's name is too long");
+  /* its own file where several modules are stacked */
+  if (write_attribute("/proc/self/attr/apparmor/exec", text) || write_attribute("/proc/self/attr/exec", text)) return;
+  fail(ENOENT, "unable to apply apparmor profile: /proc/self/attr/exec");
+}
+
+static void set_label(const char *label) {
   if (!label || !*label) return;
-  if (snprintf(text, sizeof text, "%s%s", prefix, label) >= (int)sizeof text) fail(EINVAL, "label too long");
-  int result = write_file_at(AT_FDCWD, file, text);
-  if (result < 0) fail(-result, "error applying label \"%s\"", label);
+  if (!write_attribute("/proc/thread-self/attr/exec", label)) fail(ENOENT, "error applying label \"%s\"", label);
 }
 
 static void drop_bounding(const struct process_plan *p) {
@@ -252,8 +275,8 @@ static void enter_directory(const struct process_plan *p, bool again) {
 }
 
 _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void *), void *context) {
-  set_label("/proc/self/attr/exec", "exec ", p->apparmor);
-  set_label("/proc/thread-self/attr/exec", "", p->selinux);
+  set_profile(p->apparmor);
+  set_label(p->selinux);
   if (p->has_personality && personality((unsigned long)p->personality) < 0) fail(errno, "error setting personality");
   if (p->has_scheduler) set_scheduler(p);
   if (p->has_io_priority && syscall(SYS_ioprio_set, 1, 0, p->io_priority) < 0) fail(errno, "error setting I/O priority");
