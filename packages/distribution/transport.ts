@@ -75,7 +75,8 @@ export class Transport {
     const tls = url.protocol === "https:" ? (await this.#hosts.trust(url.host)).tls : undefined;
     const abort = new AbortController();
     const onAbort = () => abort.abort(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
     const timeout = request.headTimeout ?? 30_000;
     const timer = timeout > 0 ? setTimeout(() => abort.abort(new HeadTimeout(timeout)), timeout) : undefined;
     try {

@@ -327,6 +327,11 @@ export class Connection {
    * far as nobody read it: clients exist that send one with an attach (docker-modem), and it is no input.
    */
   hijack(sink: RawSink): void {
+    if (this.state === "closed") {
+      // Gone before it was answered: nobody else would ever tell.
+      sink.closed();
+      return;
+    }
     let ahead = this.input;
     this.input = null;
     this.state = "raw";

@@ -1,4 +1,4 @@
-import { type Engine, eventMatches, Filters, nowNs, parseTimestamp } from "@gantry/engine";
+import { type Engine, eventMatches, Filters, nowNs, parseUnixTime } from "@gantry/engine";
 import type { EventMessage } from "@gantry/spec";
 import { invalidParameter } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
@@ -11,11 +11,11 @@ export function eventRoutes(engine: Engine): Route[] {
   return [
     route("GET", "/events", { query: Type.Object({ since: text, until: text, filters: text }) }, async (context) => {
       const filters = Filters.parse(context.query.filters);
-      const since = parseTimestamp(context.query.since);
-      const until = parseTimestamp(context.query.until);
+      const since = parseUnixTime(context.query.since);
+      const until = parseUnixTime(context.query.until);
       if (since !== null && until !== null && until < since) {
-        const shown = (ns: bigint) => `${ns / 1_000_000_000n}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}`;
-        throw invalidParameter(`\`since\` time (${shown(since)}) cannot be after \`until\` time (${shown(until)})`);
+        const { since: from, until: to } = context.query;
+        throw invalidParameter(`\`since\` time (${from}) cannot be after \`until\` time (${to})`);
       }
       const stream = context.stream();
       const send = (event: EventMessage) => {
@@ -27,6 +27,7 @@ export function eventRoutes(engine: Engine): Route[] {
       };
       const past = since !== null || until !== null ? engine.events.past(since ?? 0n, until) : [];
       const stop = engine.events.listen(send);
+      let timer: Timer | undefined;
       try {
         if (since !== null) for (const event of past) send(event);
         await new Promise<void>((resolve) => {
@@ -35,9 +36,10 @@ export function eventRoutes(engine: Engine): Route[] {
           if (until === null) return;
           const ms = Number((until - nowNs()) / 1_000_000n);
           if (ms <= 0) resolve();
-          else setTimeout(resolve, Math.min(ms, 2 ** 31 - 1));
+          else timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1));
         });
       } finally {
+        clearTimeout(timer);
         stop();
       }
       stream.end();

@@ -8,10 +8,7 @@ export class Semaphore {
   async run<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     while (this.held >= this.limit) {
       signal.throwIfAborted();
-      await new Promise<void>((resolve) => {
-        this.waiting.push(resolve);
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+      await this.turn(signal);
     }
     this.held++;
     try {
@@ -21,5 +18,21 @@ export class Semaphore {
       this.held--;
       this.waiting.shift()?.();
     }
+  }
+
+  /** Resolves when one has ended, or the signal fires. Who gave up does not take the turn of another. */
+  private async turn(signal: AbortSignal): Promise<void> {
+    let wake = () => {};
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    const giveUp = () => {
+      this.waiting = this.waiting.filter((other) => other !== wake);
+      wake();
+    };
+    this.waiting.push(wake);
+    signal.addEventListener("abort", giveUp, { once: true });
+    await woken;
+    signal.removeEventListener("abort", giveUp);
   }
 }

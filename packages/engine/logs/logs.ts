@@ -95,7 +95,7 @@ class Change {
     this.closers.push(container.onExit(end), container.onRemoval(end));
     signal.addEventListener("abort", end);
     this.closers.push(() => signal.removeEventListener("abort", end));
-    if (!container.running && container.state.status !== "restarting") this.isEnded = true;
+    if (signal.aborted || (!container.running && container.state.status !== "restarting")) this.isEnded = true;
     if (until !== null) {
       const ms = Number((until - nowNs()) / 1_000_000n);
       if (ms <= 0) this.isEnded = true;

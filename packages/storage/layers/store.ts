@@ -384,7 +384,8 @@ export class Layers implements LayerStore {
   ): Promise<UnpackResult> {
     const control = new Int32Array(new SharedArrayBuffer(8));
     const abort = () => Atomics.store(control, 1, 1);
-    signal?.addEventListener("abort", abort, { once: true });
+    if (signal?.aborted) abort();
+    else signal?.addEventListener("abort", abort, { once: true });
     const timer = onProgress && setInterval(() => onProgress(Atomics.load(control, 0) * 4096), 100);
     try {
       const result = await workers.run("unpack", { ...job, control: control.buffer as SharedArrayBuffer });

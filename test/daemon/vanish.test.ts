@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { connect } from "node:net";
+import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
+
+setDefaultTimeout(60_000);
+
+let engine: TestEngine;
+
+/** Sends a request and is gone: before the answer, or in the middle of it. */
+const ask = (text: string, patience: number) =>
+  new Promise<void>((resolve, reject) => {
+    const socket = connect(engine.socket, () => {
+      socket.write(text);
+      if (patience === 0) socket.destroySoon();
+      else setTimeout(() => socket.destroy(), patience);
+    });
+    socket.on("error", reject).on("close", () => resolve());
+  });
+
+const descriptors = () => readdirSync(`/proc/${engine.pid}/fd`).length;
+
+describe.skipIf(!canRunContainers)("clients that vanish", () => {
+  beforeAll(async () => {
+    engine = await startEngine();
+    await engine.docker("run", "-d", "--name", "one", "busybox", "sleep", "900");
+  });
+  afterAll(() => engine?.close());
+
+  const upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
+  test.each([
+    ["attach", "POST", "/containers/one/attach?stream=1&stdout=1&stdin=1", upgrade],
+    ["logs", "GET", "/containers/one/logs?follow=1&stdout=1", ""],
+    ["events", "GET", `/events?until=${Math.floor(Date.now() / 1000) + 86_400}`, ""],
+    ["stats", "GET", "/containers/one/stats", ""],
+    ["wait", "POST", "/containers/one/wait", ""],
+  ])("%s leaves nothing open", async (_name, method, path, headers) => {
+    await ask(`GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n`, 50);
+    const before = descriptors();
+    for (const patience of [0, 30]) {
+      const text = `${method} ${path} HTTP/1.1\r\nHost: d\r\n${headers}\r\n`;
+      await Promise.all(Array.from({ length: 20 }, () => ask(text, patience)));
+    }
+    for (let i = 0; i < 50 && descriptors() > before + 2; i++) await Bun.sleep(100);
+    // An idle thread may come with one or two of its own.
+    expect(descriptors()).toBeLessThanOrEqual(before + 5);
+  });
+});
