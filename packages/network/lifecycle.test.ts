@@ -67,6 +67,38 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     }
   };
 
+  test("a network that was cut off, or could not be written down, leaves neither a device nor a row", async () => {
+    const links = () => {
+      const netlink = RouteNetlink.open();
+      try {
+        return netlink.links().map((link) => link.name);
+      } finally {
+        netlink.close();
+      }
+    };
+    const rows = (name: string) =>
+      db.query("SELECT id FROM networks WHERE json_extract(record, '$.name') = ?").all(name).length;
+    db.run(`CREATE TRIGGER full BEFORE INSERT ON networks
+      WHEN json_extract(NEW.record, '$.name') = 'full' AND json_extract(NEW.record, '$.state.making') IS NULL
+      BEGIN SELECT RAISE(ABORT, 'full'); END`);
+    const before = links();
+    await expect(net.create({ Name: "full" })).rejects.toThrow("full");
+    db.run("DROP TRIGGER full");
+    expect([links(), rows("full")]).toEqual([before, 0]);
+
+    const { Id } = await net.create({ Name: "cut" });
+    expect(links()).toContain(`br-${Id.slice(0, 12)}`);
+    // As it is while its device is being made.
+    db.run("UPDATE networks SET record = json_set(record, '$.state.making', '1') WHERE id = ?", [Id]);
+    await net.shutdown();
+    await open();
+    await net.restore([]);
+    expect([net.list().some(({ Name }) => Name === "cut"), rows("cut")]).toEqual([false, 0]);
+    for (let tries = 0; tries < 200 && links().length > before.length; tries++) await Bun.sleep(10);
+    expect(links()).toEqual(before);
+    await net.create({ Name: "cut" });
+  });
+
   test("the modes host, none and container: leave the namespace alone, but for loopback", async () => {
     const none = await start("none-box", { networkMode: "none" });
     expect(inside(none.fd)).toEqual({ links: ["lo"], addresses: ["lo 127.0.0.1/8", "lo ::1/128"], routes: [] });

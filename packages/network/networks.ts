@@ -7,6 +7,8 @@ import type { IpamDriver } from "./ipam/driver.ts";
 import type { NetworkRecord } from "./model.ts";
 import type { NetworkStore } from "./store.ts";
 
+/** In the stored state of a network that is not there yet. */
+const MAKING = "making";
 const PREDEFINED = ["bridge", "host", "none", "default", "container"];
 
 /** All networks: their names, records and drivers. */
@@ -104,15 +106,45 @@ export class Networks {
     if (!network.ipv4 && !network.ipv6) throw invalidParameter("IPv4 or IPv6 must be enabled");
     // Taken before the first await, so that two requests of one name, or one subnet, cannot both pass.
     this.add(network);
+    let made = false;
     try {
       await this.ipam(network).plan(network, this.host.routedBlocks(exceptLinks));
       this.ipam(network).open(network);
+      // First that it is being made: a daemon that is killed meanwhile takes it away at its next start.
+      if (!network.predefined) this.store.saveNetwork({ ...network, state: { ...network.state, [MAKING]: "1" } });
       await driver.create(network);
+      made = true;
       this.store.saveNetwork(network);
     } catch (error) {
-      await this.forget(network);
+      await this.undo(network, made ? driver : null);
       throw error;
     }
+  }
+
+  /** Whatever of it there is; the reason is told by who calls. */
+  private async undo(network: NetworkRecord, driver: Driver | null): Promise<void> {
+    for (const step of [
+      async () => driver?.remove(network),
+      async () => (network.predefined ? undefined : this.store.dropNetwork(network.id)),
+      () => this.forget(network),
+    ]) {
+      try {
+        await step();
+      } catch {
+        // The next one all the same.
+      }
+    }
+  }
+
+  /** Takes away what a killed daemon left of a network that it was making; true where this one was. */
+  sweepHalfMade(network: NetworkRecord): boolean {
+    if (network.state[MAKING] === undefined) return false;
+    this.host.deleteLinksLater(
+      ["br", "dm", "di"].map((kind) => `${kind}-${network.id.slice(0, 12)}`),
+      0,
+    );
+    this.store.dropNetwork(network.id);
+    return true;
   }
 
   async remove(network: NetworkRecord): Promise<void> {

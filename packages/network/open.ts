@@ -149,6 +149,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkContr
   });
 
   for (const network of store.networks()) {
+    if (networks.sweepHalfMade(network)) continue;
     networks.add(network);
     if (network.configOnly || network.name === "bridge") continue;
     try {
