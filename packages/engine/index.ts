@@ -48,7 +48,7 @@ export { checkLogs, formatEntry, type LogOptions, readLogs } from "./logs/logs.t
 export { connectNetwork, createNetwork, disconnectNetwork, listNetworks, pruneNetworks } from "./networks/networks.ts";
 export { applyRestartPolicies, openEngine, shutdownEngine } from "./open.ts";
 export { openDatabase } from "./state/database.ts";
-export { now, nowNs, parseTimestamp, ZERO_TIME } from "./time.ts";
+export { now, nowNs, parseUnixTime, ZERO_TIME } from "./time.ts";
 export {
   createVolume,
   inspectVolume,

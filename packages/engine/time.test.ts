@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { formatTime, humanDuration, nowNs, parseDuration, parseTime, parseTimestamp } from "./time.ts";
+import { formatTime, humanDuration, nowNs, parseDuration, parseTime, parseTimestamp, parseUnixTime } from "./time.ts";
 
 test("times keep their nanoseconds both ways", () => {
   const text = "2026-11-21T01:02:03.123456789Z";
@@ -16,6 +16,14 @@ test("timestamps as clients send them", () => {
   expect(parseTimestamp("")).toBeNull();
   expect(Number(nowNs() - (parseTimestamp("1h") as bigint)) / 3600e9).toBeCloseTo(1, 2);
   expect(() => parseTimestamp("soon")).toThrow("invalid timestamp");
+});
+
+test("times of the API are seconds since 1970 and nothing else", () => {
+  expect(parseUnixTime("1500000000.5")).toBe(1_500_000_000_500_000_000n);
+  expect(parseUnixTime("12.3456789012")).toBe(12_345_678_901n);
+  expect(parseUnixTime("0")).toBeNull();
+  expect(() => parseUnixTime("30s")).toThrow('strconv.ParseInt: parsing "30s": invalid syntax');
+  expect(() => parseUnixTime("1.x")).toThrow('strconv.ParseInt: parsing "x": invalid syntax');
 });
 
 test("durations in Go's form", () => {

@@ -55,6 +55,23 @@ export function parseTimestamp(text: string | undefined): bigint | null {
   throw invalidParameter(`invalid timestamp ${JSON.stringify(text)}`);
 }
 
+/**
+ * A time of the API's `since` and `until`, which take nothing but seconds since 1970 with a fraction ("1500000000.5"), in
+ * nanoseconds; null where there is none. Throws invalidParameter in Docker's words.
+ */
+export function parseUnixTime(text: string | undefined): bigint | null {
+  if (text === undefined || text === "" || text === "0") return null;
+  const dot = text.indexOf(".");
+  const [seconds, fraction] = dot < 0 ? [text, ""] : [text.slice(0, dot), text.slice(dot + 1)];
+  for (const [part, form] of [
+    [seconds, /^[+-]?\d{1,12}$/],
+    [fraction, /^\d*$/],
+  ] as const) {
+    if (!form.test(part)) throw invalidParameter(`strconv.ParseInt: parsing ${JSON.stringify(part)}: invalid syntax`);
+  }
+  return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
+}
+
 const UNITS: Record<string, number> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
 
 /** A Go duration ("1h30m", "1.5s") in nanoseconds; null where it is none. */

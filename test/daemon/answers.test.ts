@@ -41,6 +41,21 @@ describe.skipIf(!canRunContainers)("answers have the fields and status codes of 
   });
   afterAll(() => engine?.close());
 
+  test("names with slashes are names; times are seconds; a volume's age has no fraction", async () => {
+    expect(await call("GET", "/v1.51/volumes/no/such")).toBe("404 get no/such: no such volume");
+    expect(await call("DELETE", "/v1.51/volumes/no/such")).toBe("404 get no/such: no such volume");
+    expect(await call("GET", "/v1.51/networks/no/such")).toBe("404 network no/such not found");
+    expect((await call("GET", "/v1.51/networks/")).length).toBeGreaterThan(2);
+    const wrong = '400 strconv.ParseInt: parsing "30s": invalid syntax';
+    expect(await call("GET", "/v1.51/events?since=30s")).toBe(wrong);
+    expect(await call("GET", "/v1.51/containers/one/logs?stdout=1&since=30s")).toBe(wrong);
+    expect(await call("GET", "/v1.51/events?since=5&until=1.5")).toBe(
+      "400 `since` time (5) cannot be after `until` time (1.5)",
+    );
+    const made = await call("POST", "/v1.51/volumes/create", { Name: "aged" });
+    expect(made.CreatedAt).toMatch(/T\d\d:\d\d:\d\dZ$/);
+  });
+
   test("a list tells where the endpoints are, inspect what was asked of them", async () => {
     const [listed] = await call("GET", "/v1.51/containers/json");
     expect(listed.NetworkSettings.Networks.own).toMatchObject({

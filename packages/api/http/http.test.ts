@@ -123,6 +123,20 @@ describe("requests", () => {
     );
   });
 
+  test("a JSON body ends with its value; one bracket more passes, other things do not", async () => {
+    const post = async (body: string) => {
+      const head = `POST /things/x/json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n`;
+      const got = await talk(`${head}Content-Length: ${body.length}\r\n\r\n${body}`);
+      return got.slice(got.indexOf("\r\n\r\n") + 4).trim();
+    };
+    expect(await post('{"Tty":true} }')).toContain('"body":{"Tty":true}');
+    expect(await post('{"Tty":true}]x')).toContain('"body":{"Tty":true}');
+    expect(await post('{"Tty":true}{}')).toBe('{"message":"unexpected content after JSON"}');
+    expect(await post('{"a":"}\\"}","Tty":true} x')).toBe('{"message":"unexpected content after JSON"}');
+    expect(await post('{"Tty":"}')).toBe('{"message":"invalid JSON: unexpected EOF"}');
+    expect(await post("tty")).toContain('{"message":"invalid JSON: ');
+  });
+
   test("versions outside the range are refused in Docker's words", async () => {
     const got = await talk("GET /v1.99/_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     expect(got).toContain("400 Bad Request");

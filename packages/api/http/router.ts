@@ -1,9 +1,10 @@
 import { posix } from "node:path";
-import { GantryError, invalidParameter, notFound } from "@gantry/spec";
+import { invalidParameter, notFound } from "@gantry/spec";
 import type { Static, TObject, TSchema } from "@sinclair/typebox";
 import { decodeJson } from "./decode.ts";
 import type { Exchange, Headers, ResponseStream } from "./exchange.ts";
 import type { Hijacked } from "./hijack.ts";
+import { firstJson } from "./json.ts";
 import { decodeQuery } from "./query.ts";
 
 /** The API versions spoken: Docker 29's maximum, and the oldest that its clients still ask for. */
@@ -198,8 +199,8 @@ async function readBody(exchange: Exchange, entry: Route): Promise<unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    throw new GantryError("invalidParameter", `invalid JSON: ${(error as Error).message}`);
+  } catch {
+    value = firstJson(text);
   }
   return decodeJson(schema, value, entry.bodyName);
 }

@@ -28,10 +28,13 @@ export function networkRoutes(engine: Engine): Route[] {
       return { ...summary, Containers: api >= 28 ? {} : Containers };
     });
   return [
-    route("GET", "/networks", { query: Type.Object({ filters: text }) }, (context) => {
-      context.json(list(context.query.filters, context.api));
-    }),
-    route("GET", "/networks/{id}", { query: Type.Object({ verbose: text, scope: text }) }, (context) => {
+    // With the slash too, which some clients send.
+    ...["/networks", "/networks/"].map((path) =>
+      route("GET", path, { query: Type.Object({ filters: text }) }, (context) => {
+        context.json(list(context.query.filters, context.api));
+      }),
+    ),
+    route("GET", "/networks/{id:.*}", { query: Type.Object({ verbose: text, scope: text }) }, (context) => {
       const network = engine.network.resolve(context.params["id"] as string);
       const { scope, verbose = "" } = context.query;
       if (verbose !== "" && !/^([01tTfF]|true|TRUE|True|false|FALSE|False)$/.test(verbose)) {
@@ -68,7 +71,7 @@ export function networkRoutes(engine: Engine): Route[] {
         context.empty(200);
       },
     ),
-    route("DELETE", "/networks/{id}", {}, async (context) => {
+    route("DELETE", "/networks/{id:.*}", {}, async (context) => {
       await engine.network.remove(context.params["id"] as string);
       context.empty();
     }),

@@ -51,10 +51,10 @@ export function volumeRoutes(engine: Engine): Route[] {
           : filters;
       context.json(await pruneVolumes(engine, all));
     }),
-    route("GET", "/volumes/{name}", {}, (context) => {
+    route("GET", "/volumes/{name:.*}", {}, (context) => {
       context.json(inspectVolume(engine, context.params["name"] as string));
     }),
-    route("DELETE", "/volumes/{name}", { query: Type.Object({ force: flag }) }, async (context) => {
+    route("DELETE", "/volumes/{name:.*}", { query: Type.Object({ force: flag }) }, async (context) => {
       await removeVolume(engine, context.params["name"] as string, context.query.force === true);
       context.empty();
     }),

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { invalidParameter, notImplemented } from "@gantry/spec";
 import { readableLog } from "../config/log-config.ts";
 import type { Container } from "../containers/container.ts";
-import { nowNs, parseTimestamp } from "../time.ts";
+import { nowNs, parseUnixTime } from "../time.ts";
 import { type LogEntry, LogReader } from "./read.ts";
 
 export interface LogOptions {
@@ -27,8 +27,8 @@ export function checkLogs(container: Container, options: LogOptions): void {
   if (!readableLog(LogConfig?.Type ?? "", LogConfig?.Config ?? {})) {
     throw notImplemented("configured logging driver does not support reading");
   }
-  parseTimestamp(options.since);
-  parseTimestamp(options.until);
+  parseUnixTime(options.since);
+  parseUnixTime(options.until);
 }
 
 /** A container's log, in batches of lines; with `follow` until it ends (or `until`, or the signal). */
@@ -41,7 +41,7 @@ export async function* readLogs(
     options.tail === undefined || options.tail === "" || options.tail === "all" || !/^\d+$/.test(options.tail)
       ? -1
       : Number(options.tail);
-  const range = { since: parseTimestamp(options.since), until: parseTimestamp(options.until), tail };
+  const range = { since: parseUnixTime(options.since), until: parseUnixTime(options.until), tail };
   const reader = new LogReader(container.logPath);
   const wanted = (entries: LogEntry[]) =>
     options.stdout && options.stderr

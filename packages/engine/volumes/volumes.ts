@@ -18,7 +18,7 @@ const ANONYMOUS = "com.docker.volume.anonymous";
 
 function toVolume(stored: StoredVolume): Volume {
   return {
-    CreatedAt: stored.createdAt,
+    CreatedAt: stored.createdAt.replace(/\.\d+/, ""),
     Driver: "local",
     Labels: Object.keys(stored.labels).length === 0 ? null : stored.labels,
     Mountpoint: stored.mountpoint,
