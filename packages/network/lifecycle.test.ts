@@ -86,10 +86,10 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     db.run("DROP TRIGGER full");
     expect([links(), rows("full")]).toEqual([before, 0]);
 
-    const { Id } = await net.create({ Name: "cut" });
-    expect(links()).toContain(`br-${Id.slice(0, 12)}`);
+    const { id } = await net.create({ Name: "cut" });
+    expect(links()).toContain(`br-${id.slice(0, 12)}`);
     // As it is while its device is being made.
-    db.run("UPDATE networks SET record = json_set(record, '$.state.making', '1') WHERE id = ?", [Id]);
+    db.run("UPDATE networks SET record = json_set(record, '$.state.making', '1') WHERE id = ?", [id]);
     await net.shutdown();
     await open();
     await net.restore([]);
