@@ -157,7 +157,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
     };
     void drain(process_.stdout as ReadableStream<Uint8Array>);
     void drain(process_.stderr as ReadableStream<Uint8Array>);
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     for (;;) {
       if (process_.exitCode !== null || process_.signalCode !== null)
         throw new Error(`daemon did not start:\n${output}`);
