@@ -95,6 +95,12 @@ function isLocal(error: unknown): boolean {
   return typeof code === "string" && /^E[A-Z]+$/.test(code);
 }
 
+/** Whether there is no room for more. */
+function isFull(error: unknown): boolean {
+  const code = (error as { code?: unknown })?.code;
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
 /** An ingest that was just given up may still be writing its last bytes; its place is free a moment later. */
 async function openIngest(job: LayerJob, digest: Digest): Promise<Ingest> {
   for (let left = 100; ; left--) {
@@ -153,11 +159,15 @@ class LayerSink implements BlobSink {
     this.#beginUnpack();
   }
 
-  /** Gives up for now; what was downloaded stays for a resume. */
+  /** Gives up for now; what was downloaded stays for a resume, but not where it is what fills the disk. */
   async leave(error: unknown): Promise<void> {
     await this.#endUnpack(error instanceof Error ? error : new Error(String(error)));
-    await this.#blocks.flush().catch(() => {});
-    this.#ingest.close();
+    let full = isFull(error);
+    await this.#blocks.flush().catch((late) => {
+      full ||= isFull(late);
+    });
+    if (full) this.#ingest.discard();
+    else this.#ingest.close();
   }
 
   async commit(): Promise<void> {

@@ -60,6 +60,26 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
     expect(ranges.length).toBeGreaterThanOrEqual(2);
   });
 
+  test.skipIf(process.getuid?.() !== 0)(
+    "a full disk is told of, not tried again and again, and nothing partial fills it further",
+    async () => {
+      const ingest = `${engine.root}/content/ingest`;
+      expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=128k", "none", ingest]).exitCode).toBe(0);
+      try {
+        await expect(engine.pull(name)).rejects.toThrow("no space left on device");
+        expect(proxy.seen.filter((seen) => blob(seen) && seen.path.includes(image.layers[0]!.digest)).length).toBe(1);
+        for (let tries = 0; tries < 100 && readdirSync(ingest).length > 0; tries++) await Bun.sleep(10);
+        expect(readdirSync(ingest)).toEqual([]);
+        expect(readdirSync(`${engine.root}/layers`)).toEqual(["init"]);
+        await nothing();
+      } finally {
+        Bun.spawnSync(["umount", ingest]);
+      }
+      await engine.pull(name);
+      await right();
+    },
+  );
+
   test("stalls are noticed and resumed", async () => {
     onBlobs((before) => (before === 0 ? { kind: "stall", after: 200_000 } : undefined));
     engine.config = { ...engine.config, stallTimeout: 400 };
