@@ -24,6 +24,9 @@ import { defaultSeccomp } from "./seccomp/index.ts";
 export const shimPath = process.env.GANTRY_SHIM ?? new URL("./shim/build/gantry-shim", import.meta.url).pathname;
 /** Test runs at the same time must not take each other's away. */
 export const testCgroup = `/gantry-test-${process.pid}`;
+
+/** Where it is on this machine: on v2, or below v1's hierarchy of pids. */
+export const testCgroupDirectory = `/sys/fs/cgroup${existsSync("/sys/fs/cgroup/cgroup.procs") ? "" : "/pids"}${testCgroup}`;
 export const busybox = "/usr/bin/busybox";
 export const canRun = process.getuid?.() === 0 && existsSync(shimPath) && existsSync(busybox);
 

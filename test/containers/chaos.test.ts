@@ -47,7 +47,8 @@ describe.skipIf(!canRunContainers)("kill -9 in the middle of work", () => {
     expect(readdirSync(`${engine.dataRoot}/containers`)).toEqual([]);
     expect(readdirSync(`${engine.dir}/exec/containers`)).toEqual([]);
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(`${engine.dir}/`);
-    const cgroup = `/sys/fs/cgroup/memory/gantry-test-${engine.net.slice(3)}`;
+    const v2 = existsSync("/sys/fs/cgroup/cgroup.procs");
+    const cgroup = `/sys/fs/cgroup${v2 ? "" : "/memory"}/gantry-test-${engine.net.slice(3)}`;
     if (existsSync(cgroup)) expect(readdirSync(cgroup).filter((name) => /^[0-9a-f]{64}$/.test(name))).toEqual([]);
     const { Containers } = (await engine.api("GET", "/networks/bridge")).body;
     expect(Containers).toEqual({});

@@ -75,7 +75,7 @@ describe("what rules come to", () => {
   });
 });
 
-const ROOT = "/sys/fs/cgroup/unified";
+const ROOT = existsSync("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
 const tree = `${ROOT}/gantry-test-devices-${process.pid}`;
 const hasUnified = existsSync(`${ROOT}/cgroup.procs`);
 

@@ -12,7 +12,7 @@ import {
   eventually,
   logLines,
   makeBusybox,
-  testCgroup,
+  testCgroupDirectory,
 } from "../testing.ts";
 
 const shell = (script: string) => dockerSpec(["sh", "-c", script]);
@@ -312,8 +312,8 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
       made.linux!.namespaces = [{ type: "mount" }, { type: "network", path: "/no/such/ns" }];
     });
     await expect(bench.create(missing)).rejects.toThrow("no such file or directory");
-    expect(
-      readdirSync(`/sys/fs/cgroup/pids${testCgroup}`).filter((name) => name.startsWith(`t${process.pid}-`)).length,
-    ).toBeLessThan(40);
+    expect(readdirSync(testCgroupDirectory).filter((name) => name.startsWith(`t${process.pid}-`)).length).toBeLessThan(
+      40,
+    );
   });
 });

@@ -11,6 +11,7 @@ import {
   logLines,
   shimPath,
   testCgroup,
+  testCgroupDirectory,
 } from "../testing.ts";
 
 const both = { stdin: false, stdout: true, stderr: true };
@@ -166,7 +167,7 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
     await task.kill(9);
     await task.wait();
     await task.delete();
-    expect(existsSync(`/sys/fs/cgroup/pids${testCgroup}/${task.id}`)).toBe(false);
+    expect(existsSync(`${testCgroupDirectory}/${task.id}`)).toBe(false);
     await eventually(() => !existsSync(`/proc/${shim}`));
   });
 
