@@ -62,6 +62,10 @@ export async function pushImage(
   options: PushOptions,
 ): Promise<PushedImage> {
   const emit = options.emit ?? (() => {});
+  // Where nobody answers it is told at once, not after all the tries that a layer has.
+  await room.repository.ping(options.signal).catch((error) => {
+    throw finalError(error);
+  });
   const config = JSON.parse(new TextDecoder().decode(image.config)) as ImageConfig;
   const diffIds = config.rootfs.diff_ids ?? [];
   const original = await originalManifest(room.storage, image.manifest, diffIds.length);

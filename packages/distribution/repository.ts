@@ -59,11 +59,28 @@ export class Repository {
    */
   async send(rest: string, request: Request = {}, scopes: string[] = this.#scopes): Promise<Response> {
     if (/^https?:\/\//.test(rest)) return this.#authorized(rest, request, scopes);
+    return this.#reach(
+      (url) => this.#authorized(url, request, scopes),
+      () => this.url(rest),
+    );
+  }
+
+  /** Finds out whether the registry is there at all, and how. Whatever it answers will do; throws what the network says. */
+  async ping(signal?: AbortSignal): Promise<void> {
+    if (this.#answered) return;
+    const url = () => `${this.#endpoint.url}/v2/`;
+    const response = await this.#reach((to) => this.#transport.send(to, { signal }), url);
+    this.#answered = true;
+    await response.body?.cancel();
+  }
+
+  /** Asks by HTTPS, and by plain HTTP where that is allowed and the other side does not speak TLS. */
+  async #reach(ask: (url: string) => Promise<Response>, url: () => string): Promise<Response> {
     const endpoint = this.#endpoint;
     const { plain } = endpoint;
-    if (this.#answered || !plain) return this.#authorized(this.url(rest), request, scopes);
+    if (this.#answered || !plain) return ask(url());
     try {
-      return await this.#authorized(this.url(rest), request, scopes);
+      return await ask(url());
     } catch (error) {
       if (!isUnreachable(error)) throw error;
       // Another request of the same moment may have found the way already.
@@ -72,12 +89,12 @@ export class Repository {
         this.#use(plain);
       }
       try {
-        const response = await this.#authorized(this.url(rest), request, scopes);
+        const response = await ask(url());
         this.#hosts.answersPlain(new URL(plain.url).host);
         return response;
       } catch (second) {
         if (!this.#answered) this.#use(endpoint);
-        throw isUnreachable(second) ? error : second;
+        throw second;
       }
     }
   }

@@ -41,6 +41,15 @@ describe.skipIf(!canRunContainers)("answers have the fields and status codes of 
   });
   afterAll(() => engine?.close());
 
+  test("a container that runs is refused by the name it was called", async () => {
+    const { Id } = await call("GET", "/v1.51/containers/one/json");
+    const words = (name: string) =>
+      `409 cannot remove container "${name}": container is running: stop the container before removing or force remove`;
+    for (const name of ["one", Id.slice(0, 12), Id]) {
+      expect(await call("DELETE", `/v1.51/containers/${name}`)).toBe(words(name));
+    }
+  });
+
   test("names with slashes are names; times are seconds; a volume's age has no fraction", async () => {
     expect(await call("GET", "/v1.51/volumes/no/such")).toBe("404 get no/such: no such volume");
     expect(await call("DELETE", "/v1.51/volumes/no/such")).toBe("404 get no/such: no such volume");

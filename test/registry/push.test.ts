@@ -35,6 +35,19 @@ describe.skipIf(!registryInstalled)("push to a registry", () => {
       changes: ['CMD ["/x"]', "ENV A=1"],
     });
 
+  test("where nobody answers, that is told at once, of the way that was tried last", async () => {
+    await imported([{ name: "a", content: "a" }], "nobody:1");
+    engine.images.tag(`${registry.host}/nobody:1`, "127.0.0.1:1/nobody", "1");
+    const said: string[] = [];
+    const begin = performance.now();
+    const push = engine.images.push({ image: "127.0.0.1:1/nobody", tag: "1" }, (step) => said.push(step.status ?? ""));
+    await expect(push).rejects.toThrow(
+      'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
+    );
+    expect(performance.now() - begin).toBeLessThan(2000);
+    expect(said).toEqual(["The push refers to repository [127.0.0.1:1/nobody]"]);
+  });
+
   test("what was pulled goes out with the same digest, mounted from where it came", async () => {
     const image = makeImage({ layers: 2, format: "oci" });
     await seed(registry.url, "origin/app", "1", image);

@@ -137,6 +137,14 @@ describe("requests", () => {
     expect(await post("tty")).toContain('{"message":"invalid JSON: ');
   });
 
+  test("a version matters only where there is something; any numbers are one", async () => {
+    const ask = (path: string) => talk(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    expect(await ask("/v3.4.0/nope")).toContain('{"message":"page not found"}');
+    expect(await ask("/v3.4.0/_ping")).toContain("client version 3.4.0 is too new");
+    expect(await ask("/v1/_ping")).toContain("client version 1 is too old");
+    expect(await ask("/v1.40.7/_ping")).toStartWith("HTTP/1.1 200 ");
+  });
+
   test("versions outside the range are refused in Docker's words", async () => {
     const got = await talk("GET /v1.99/_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     expect(got).toContain("400 Bad Request");

@@ -99,17 +99,14 @@ export class Router {
       throw invalidParameter("invalid URL escape");
     }
     if (path.includes("\0")) throw invalidParameter("invalid path");
-    let api = MAX_API;
     const version = /^\/v([0-9.]+)(\/.*)$/.exec(path);
-    if (version !== null) {
-      api = checkVersion(version[1] as string);
-      path = version[2] as string;
-    }
+    if (version !== null) path = version[2] as string;
     const candidates = this.table.get(`${head.method} ${firstSegment(path)}`);
     if (candidates !== undefined) {
       for (const entry of candidates) {
         const match = entry.pattern.exec(path);
         if (match === null) continue;
+        const api = version === null ? MAX_API : checkVersion(version[1] as string);
         const params: Record<string, string> = {};
         for (let i = 0; i < entry.names.length; i++) params[entry.names[i] as string] = match[i + 1] as string;
         const query = decodeQuery(entry.query, head.search);
@@ -164,16 +161,14 @@ function firstSegment(path: string): string {
 }
 
 function checkVersion(text: string): number {
-  const parts = /^(\d{1,4})\.(\d{1,4})$/.exec(text);
-  if (parts === null) throw invalidParameter(`invalid API version: ${text}`);
-  const major = Number(parts[1]);
-  const minor = Number(parts[2]);
+  // Numbers from left to right; what is missing is zero.
+  const [major = 0, minor = 0, ...more] = text.split(".").map(Number);
   if (major < 1 || (major === 1 && minor < MIN_API)) {
     throw invalidParameter(
       `client version ${text} is too old. Minimum supported API version is 1.${MIN_API}, please upgrade your client to a newer version`,
     );
   }
-  if (major > 1 || minor > MAX_API) {
+  if (major > 1 || minor > MAX_API || (minor === MAX_API && more.some((part) => part > 0))) {
     throw invalidParameter(`client version ${text} is too new. Maximum supported API version is 1.${MAX_API}`);
   }
   return minor;

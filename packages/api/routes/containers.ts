@@ -163,7 +163,8 @@ export function containerRoutes(engine: Engine): Route[] {
           context.empty();
           return;
         }
-        await removeContainer(engine, get(context), { volumes: v === true, force: force === true });
+        const calledBy = context.params["name"] as string;
+        await removeContainer(engine, get(context), { volumes: v === true, force: force === true, calledBy });
         context.empty();
       },
     ),

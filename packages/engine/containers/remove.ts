@@ -11,6 +11,8 @@ export interface RemoveOptions {
   volumes: boolean;
   /** Leftovers of its task to wait for before its files go. */
   after?: Promise<unknown>;
+  /** What the container was called by whoever wants it gone; its name where not given. */
+  calledBy?: string;
 }
 
 /** Removes a container. Throws conflict where it runs (or is paused) and `force` is not set. */
@@ -18,7 +20,7 @@ export async function removeContainer(engine: Engine, container: Container, opti
   if (container.removing) {
     throw conflict(`removal of container ${container.id} is already in progress`);
   }
-  if (!options.force) refuseRunning(container);
+  if (!options.force) refuseRunning(container, options.calledBy ?? container.name);
   // Not under the lock: a forced removal does not wait for a slow stop.
   container.removing = true;
   try {
@@ -35,11 +37,11 @@ export async function removeContainer(engine: Engine, container: Container, opti
   }
 }
 
-function refuseRunning(container: Container): void {
+function refuseRunning(container: Container, name: string): void {
   const { status } = container.state;
   if (container.running) {
     throw conflict(
-      `cannot remove container "${container.name}": container is ${status}: stop the container before removing or force remove`.replace(
+      `cannot remove container "${name}": container is ${status}: stop the container before removing or force remove`.replace(
         "container is paused: stop the container before removing or force remove",
         "container is paused and must be unpaused first",
       ),
@@ -47,7 +49,7 @@ function refuseRunning(container: Container): void {
   }
   if (status === "restarting") {
     throw conflict(
-      `cannot remove container "${container.name}": container is restarting: stop the container before removing or force remove`,
+      `cannot remove container "${name}": container is restarting: stop the container before removing or force remove`,
     );
   }
 }
