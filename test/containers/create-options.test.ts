@@ -195,6 +195,38 @@ describe.skipIf(!canRunContainers)("options of create", () => {
     await engine.docker("rm", "-f", busy);
   });
 
+  test("an exec has the container's further groups and its OOM score, as whoever it runs", async () => {
+    const options = ["--group-add", "1234", "--oom-score-adj", "100"];
+    const id = (await engine.docker("run", "-d", ...options, "busybox", "sleep", "100")).stdout.trim();
+    const exec = async (...args: string[]) => (await engine.docker("exec", ...args)).stdout;
+    expect(await exec("-u", "5:6", id, "id", "-G")).toBe("6 1234\n");
+    expect(await exec(id, "cat", "/proc/self/oom_score_adj")).toBe("100\n");
+    await engine.docker("rm", "-f", id);
+  });
+
+  test("no init of its own among the processes of others", async () => {
+    const id = (await engine.docker("run", "-d", "busybox", "sleep", "100")).stdout.trim();
+    for (const mode of [`container:${id}`, "host"]) {
+      const { stdout } = await run("--init", "--pid", mode, "busybox", "sh", "-c", "cat /proc/$PPID/cmdline");
+      expect(stdout).not.toContain("docker-init");
+    }
+    expect((await run("--init", "busybox", "cat", "/proc/1/cmdline")).stdout).toContain("docker-init");
+    await engine.docker("rm", "-f", id);
+  });
+
+  test("messages name a container as the request did", async () => {
+    const id = (await engine.docker("run", "-d", "--name", "named", "busybox", "sleep", "100")).stdout.trim();
+    for (const name of ["named", id, id.slice(0, 8)]) {
+      await engine.docker("unpause", id);
+      const copy = await engine.api("GET", `/containers/${name}/archive?path=/nope`);
+      expect(copy.body.message).toBe(`Could not find the file /nope in container ${name}`);
+      await engine.docker("pause", id);
+      const exec = await engine.api("POST", `/containers/${name}/exec`, { Cmd: ["true"] });
+      expect(exec.body.message).toBe(`Container ${name} is paused, unpause the container before exec`);
+    }
+    await engine.docker("rm", "-f", id);
+  });
+
   test("an endpoint that was given up has names, and no address that a request told of", async () => {
     await engine.docker("network", "create", "told");
     const asked = { Aliases: ["al"], IPAddress: "10.9.9.9", Gateway: "10.9.9.1", MacAddress: "02:42:11:22:33:44" };

@@ -20,18 +20,19 @@ const statHeader = (stat: ContainerPathStat) => ({
 
 /** Files of containers: archive in and out, changes, export, commit. */
 export function containerFileRoutes(engine: Engine, images: Images): Route[] {
-  const get = (context: { params: Record<string, string> }) => engine.containers.get(context.params["name"] as string);
+  const name = (context: { params: Record<string, string> }) => context.params["name"] as string;
+  const get = (context: { params: Record<string, string> }) => engine.containers.get(name(context));
   const required = (path: string | undefined) => {
     if (path === undefined || path === "") throw invalidParameter("bad parameter: 'path' cannot be empty");
     return path;
   };
   return [
     route("HEAD", "/containers/{name:.*}/archive", { query: Type.Object({ path: text }) }, async (context) => {
-      const stat = await statContainerPath(engine, get(context), required(context.query.path));
+      const stat = await statContainerPath(engine, name(context), required(context.query.path));
       context.send(200, statHeader(stat), null);
     }),
     route("GET", "/containers/{name:.*}/archive", { query: Type.Object({ path: text }) }, async (context) => {
-      const { stat, tar } = await copyFromContainer(engine, get(context), required(context.query.path));
+      const { stat, tar } = await copyFromContainer(engine, name(context), required(context.query.path));
       const stream = context.stream({ "Content-Type": "application/x-tar", ...statHeader(stat) });
       await stream.pipe(tar as unknown as AsyncIterable<Uint8Array>);
     }),
@@ -41,7 +42,7 @@ export function containerFileRoutes(engine: Engine, images: Images): Route[] {
       { query: Type.Object({ path: text, noOverwriteDirNonDir: flag, copyUIDGID: flag }) },
       async (context) => {
         const { path, noOverwriteDirNonDir, copyUIDGID } = context.query;
-        await copyToContainer(engine, get(context), required(path), context.exchange.body.stream(), {
+        await copyToContainer(engine, name(context), required(path), context.exchange.body.stream(), {
           noOverwriteDirNonDir: noOverwriteDirNonDir === true,
           copyUIDGID: copyUIDGID === true,
           signal: context.signal,

@@ -18,8 +18,7 @@ export function execRoutes(engine: Engine): Route[] {
       { body: ExecConfig, bodyName: "ExecCreateRequest" },
       async (context) => {
         if ((context.body.Cmd?.length ?? 0) === 0) throw invalidParameter("No exec command specified");
-        const container = engine.containers.get(context.params["name"] as string);
-        context.json({ Id: await createExec(engine, container, context.body) }, 201);
+        context.json({ Id: await createExec(engine, context.params["name"] as string, context.body) }, 201);
       },
     ),
     route(

@@ -8,8 +8,8 @@ import type { Engine } from "../engine.ts";
 import { formatTime } from "../time.ts";
 import { containerPath, goFileMode, type Located, locate, missing, statPath } from "./locate.ts";
 
-function describe(container: Container, located: Located, path: string): ContainerPathStat & { directory: boolean } {
-  const { stat, linkTarget } = statPath(container, located, path);
+function describe(name: string, located: Located, path: string): ContainerPathStat & { directory: boolean } {
+  const { stat, linkTarget } = statPath(name, located, path);
   return {
     name: posix.basename(path) || "/",
     size: stat.size,
@@ -20,16 +20,13 @@ function describe(container: Container, located: Located, path: string): Contain
   };
 }
 
-/** What is at a path of a container (HEAD …/archive). Throws notFound. */
-export async function statContainerPath(
-  engine: Engine,
-  container: Container,
-  path: string,
-): Promise<ContainerPathStat> {
+/** What is at a path of a container, as messages name it (HEAD …/archive). Throws notFound. */
+export async function statContainerPath(engine: Engine, name: string, path: string): Promise<ContainerPathStat> {
+  const container = engine.containers.get(name);
   const wanted = containerPath(path);
   const located = await locate(engine, container, wanted, false);
   try {
-    const { directory: _, ...stat } = describe(container, located, wanted);
+    const { directory: _, ...stat } = describe(name, located, wanted);
     return stat;
   } finally {
     located.close();
@@ -39,14 +36,15 @@ export async function statContainerPath(
 /** A tar of what is at a path, under its last name (GET …/archive). */
 export async function copyFromContainer(
   engine: Engine,
-  container: Container,
+  name: string,
   path: string,
 ): Promise<{ stat: ContainerPathStat; tar: ReadableStream<Uint8Array> }> {
+  const container = engine.containers.get(name);
   const wanted = containerPath(path);
   const located = await locate(engine, container, wanted, false);
   try {
-    const { directory, ...stat } = describe(container, located, wanted);
-    if (wanted.endsWith("/") && !directory) throw missing(container, path);
+    const { directory, ...stat } = describe(name, located, wanted);
+    if (wanted.endsWith("/") && !directory) throw missing(name, path);
     const rebase = wanted === "/" ? "/" : wanted.endsWith("/.") ? "." : posix.basename(wanted);
     container.emit("archive-path");
     return { stat, tar: pack(located.rootFd, { path: located.path, rebase, exactTimes: true }) };
@@ -66,11 +64,12 @@ export interface CopyToOptions {
 /** Lays a tar out at a directory of a container (PUT …/archive). */
 export async function copyToContainer(
   engine: Engine,
-  container: Container,
+  name: string,
   path: string,
   tar: ReadableStream<Uint8Array>,
   options: CopyToOptions,
 ): Promise<void> {
+  const container = engine.containers.get(name);
   const wanted = containerPath(path);
   const located = await locate(engine, container, wanted, true);
   try {
@@ -78,7 +77,7 @@ export async function copyToContainer(
     try {
       fd = openat2(located.rootFd, located.path, { flags: O.RDONLY | O.DIRECTORY, resolve: RESOLVE.IN_ROOT });
     } catch (error) {
-      if (isErrno(error, "ENOENT", "ELOOP")) throw missing(container, path);
+      if (isErrno(error, "ENOENT", "ELOOP")) throw missing(name, path);
       if (isErrno(error, "ENOTDIR")) throw invalidParameter("extraction point is not a directory");
       throw error;
     }

@@ -50,8 +50,8 @@ export interface PathStat {
   linkTarget: string;
 }
 
-/** What is at the path; its last part is not followed, unless it ends in "/" or "/.". Throws notFound. */
-export function statPath(container: Container, located: Located, shown: string): PathStat {
+/** What is at the path; its last part is not followed, unless it ends in "/" or "/.". Throws notFound, the container named as given. */
+export function statPath(container: string, located: Located, shown: string): PathStat {
   let fd: number;
   try {
     const follow = /\/\.?$/.test(located.path);
@@ -76,8 +76,8 @@ export function statPath(container: Container, located: Located, shown: string):
   }
 }
 
-export function missing(container: Container, path: string): Error {
-  return notFound(`Could not find the file ${path} in container ${container.name}`);
+export function missing(container: string, path: string): Error {
+  return notFound(`Could not find the file ${path} in container ${container}`);
 }
 
 // Go's os.FileMode bits.

@@ -40,7 +40,8 @@ export async function runtimeRequest(
           ...(host.AutoRemove === true ? { volatile: true } : {}),
           ...readonly,
         };
-  const useInit = host.Init ?? engine.config.init;
+  // Among the processes of others it would not be the first, to whom orphans come.
+  const useInit = sharing.pid === "new" && (host.Init ?? engine.config.init);
   const mounts = record.mounts.map((mount, index) => ({
     ...mount,
     source: mountedAt(engine, container, mount, index),

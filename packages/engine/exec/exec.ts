@@ -24,16 +24,18 @@ import { resolveUser } from "../spec/users.ts";
 import type { Exec } from "./execs.ts";
 import { PreparedExec } from "./prepare.ts";
 
-function requireRunning(container: Container): void {
+/** `name` is what messages call the container. */
+function requireRunning(container: Container, name: string): void {
   if (container.state.status === "restarting") {
     throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
   }
   if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);
-  if (container.paused) throw conflict(`Container ${container.name} is paused, unpause the container before exec`);
+  if (container.paused) throw conflict(`Container ${name} is paused, unpause the container before exec`);
 }
 
-/** Registers a process to be run in a running container. */
-export async function createExec(engine: Engine, container: Container, config: ExecConfig): Promise<string> {
+/** Registers a process to be run in a running container, found by name or ID. */
+export async function createExec(engine: Engine, name: string, config: ExecConfig): Promise<string> {
+  const container = engine.containers.get(name);
   if ((config.Cmd?.length ?? 0) === 0) throw invalidParameter("No exec command specified");
   if (config.DetachKeys) {
     try {
@@ -45,7 +47,7 @@ export async function createExec(engine: Engine, container: Container, config: E
   for (const text of [...(config.Cmd ?? []), ...(config.Env ?? [])]) {
     if (text.includes("\0")) throw invalidParameter("invalid argument: it contains a NUL byte");
   }
-  requireRunning(container);
+  requireRunning(container, name);
   if (config.User) resolveUser(await userDatabase(engine, container), config.User, []);
   const id = newId();
   const exec: Exec = {
@@ -109,7 +111,7 @@ export function checkExecStart(exec: Exec): void {
   if (exec.container.removed) throw notFound(`No such container: ${exec.container.id}`);
   if (exec.running) throw conflict(`exec command ${exec.id} is already running`);
   if (exec.exitCode !== null) throw conflict(`exec command ${exec.id} has already run`);
-  requireRunning(exec.container);
+  requireRunning(exec.container, exec.container.id);
 }
 
 /** The OCI process of an exec: the container's, with what the exec says otherwise. */
@@ -121,7 +123,7 @@ async function execProcess(engine: Engine, exec: Exec): Promise<OciProcess> {
   const user = resolveUser(
     await userDatabase(engine, container),
     config.User || record.config.User || "",
-    config.User ? [] : (host.GroupAdd ?? []),
+    host.GroupAdd ?? [],
   );
   const { home, ...ids } = user;
   const set = capabilitySet(host.CapAdd ?? [], host.CapDrop ?? [], privileged || host.Privileged === true);
@@ -151,6 +153,7 @@ async function execProcess(engine: Engine, exec: Exec): Promise<OciProcess> {
     noNewPrivileges,
     ...(apparmor ? { apparmorProfile: apparmor } : {}),
     ...(limits.length > 0 ? { rlimits: limits } : {}),
+    ...(host.OomScoreAdj ? { oomScoreAdj: host.OomScoreAdj } : {}),
   };
 }
 
