@@ -88,21 +88,32 @@ export class SublinkDriver implements Driver {
     }
   }
 
+  /**
+   * In two steps: up to Linux 6.12 a new link's name must be free among the host's too, even if it is made in another namespace, and a
+   * host's own interface is likely to be called eth0.
+   */
   attach(network: NetworkRecord, endpoint: Endpoint, namespaceFd: number): void {
     const parent = this.ensureParent(network);
     const mtu = mtuOption(network.options);
     const { netlink } = this.host;
-    const settings = {
-      name: endpoint.interfaceName,
-      namespaceFd,
-      ...(endpoint.mac === "" ? {} : { mac: endpoint.mac }),
-      ...(mtu > 0 ? { mtu } : {}),
-    };
+    const name = passingName(endpoint);
+    const mac = endpoint.mac === "" ? {} : { mac: endpoint.mac };
+    this.detach(network, endpoint).forEach((left) => void netlink.run(netlink.batch().deleteLink(left)));
+    const settings = { name, ...mac, ...(mtu > 0 ? { mtu } : {}) };
     netlink.run(netlink.batch().createLink(settings, this.linkKind(network, parent.index)));
+    try {
+      const { index } = this.host.link(name)!;
+      netlink.run(netlink.batch().setLink(index, { name: endpoint.interfaceName, namespaceFd }));
+    } catch (error) {
+      netlink.run(netlink.batch().deleteLink(name));
+      throw error;
+    }
   }
 
-  detach(): string[] {
-    return [];
+  /** The link ends with its namespace, but for one that a killed daemon had not moved there yet. */
+  detach(_network: NetworkRecord, endpoint: Endpoint): string[] {
+    const name = passingName(endpoint);
+    return this.host.link(name) === null ? [] : [name];
   }
 
   /** The parent, up; made where it is ours to make: a dummy, or a VLAN of an interface (`eth0.10`). */
@@ -178,3 +189,6 @@ export class SublinkDriver implements Driver {
     return { kind: "ipvlan", parent, mode: knownMode, flag: knownFlag };
   }
 }
+
+/** What the link of an endpoint is called on the host, before it is in its namespace. */
+const passingName = (endpoint: Endpoint) => `gs-${endpoint.id.slice(0, 12)}`;
