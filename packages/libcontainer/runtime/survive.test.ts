@@ -129,6 +129,28 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
     await found.delete();
   });
 
+  test("a shim that is held up in the middle of its work loses no line", async () => {
+    const { task, logPath } = await bench.create(dockerSpec(["seq", "1", "1000000"]));
+    const shim = parentOf(task.pid);
+    await task.start();
+    const ended = task.wait();
+    let over = false;
+    void ended.then(() => {
+      over = true;
+    });
+    // Longer than it keeps its buffers when it has nothing to do.
+    for (let i = 0; i < 12 && !over; i++) {
+      process.kill(shim, "SIGSTOP");
+      await Bun.sleep(320);
+      process.kill(shim, "SIGCONT");
+      await Bun.sleep(Math.random() * 20);
+    }
+    await ended;
+    const lines = readFileSync(logPath, "latin1").split("\n").length - 1;
+    expect(lines).toBe(1_000_000);
+    await task.delete();
+  }, 30_000);
+
   test("debris is no task", async () => {
     const debris = join(bench.root, "debris");
     mkdirSync(debris);

@@ -515,6 +515,7 @@ void run_deadlines(void) {
   if (chunk && now - chunk_used >= IDLE_MS) {
     munmap(chunk, HEADER + CHUNK);
     chunk = NULL;
+    log_flush(&shim.log); /* held up for so long in the middle of a turn, it has lines still */
     log_release();
   }
 }
