@@ -10,6 +10,13 @@ test("both forms of the document", () => {
     expect(() => Filters.parse(bad)).toThrow("invalid filter");
 });
 
+test("a pattern that would try for ever is answered at once", () => {
+  const name = "a".repeat(255);
+  const filters = Filters.parse('{"name":["(a|a)*b","(.|a)*!","(x|a+)+$"]}');
+  expect(filters.match("name", name)).toBe(true);
+  expect(filters.match("name", `${name}-`)).toBe(false);
+});
+
 test("labels: all of them, by name or by value", () => {
   const filters = Filters.parse('{"label":["a","b=c=d"]}');
   expect(filters.labels("label", { a: "", b: "c=d" })).toBe(true);
@@ -29,11 +36,4 @@ test("booleans and unknown keys", () => {
   expect(new Filters().bool("dangling", true)).toBe(true);
   expect(() => Filters.parse('{"dangling":["maybe"]}').bool("dangling", false)).toThrow("invalid filter 'dangling");
   expect(() => Filters.parse('{"x":["1"]}').allow("y")).toThrow("invalid filter 'x'");
-});
-
-test("a pattern that could run for ever is taken as plain text", () => {
-  const before = performance.now();
-  expect(Filters.parse('{"name":["(a+)+$"]}').match("name", `${"a".repeat(40)}!`)).toBe(false);
-  expect(performance.now() - before).toBeLessThan(50);
-  expect(Filters.parse('{"name":["^web"]}').match("name", "web1")).toBe(true);
 });

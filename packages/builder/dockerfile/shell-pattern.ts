@@ -1,17 +1,15 @@
-import { invalidParameter } from "@gantry/spec";
+import { invalidParameter, LinearRegExp } from "@gantry/spec";
 
 /**
  * A shell wildcard pattern (`*`, `?`, backslash escapes; no brackets) as a regular expression, as the Dockerfile's
- * `${x#p}`, `${x%p}` and `${x/p/r}` take it. `greedy`: `*` takes as much as it can. Throws for a backslash before
- * anything but `*`, `?`, `\`, `}` and `/`.
+ * `${x#p}`, `${x%p}` and `${x/p/r}` take it. Throws for a backslash before anything but `*`, `?`, `\`, `}` and `/`.
  */
-export function shellPattern(pattern: string, options: { greedy: boolean; anchored: boolean; all?: boolean }): RegExp {
-  const star = options.greedy ? ".*" : ".*?";
+function shellPattern(pattern: string): LinearRegExp {
   const chars = [...pattern];
-  let source = options.anchored ? "^" : "";
+  let source = "";
   for (let i = 0; i < chars.length; i++) {
     const ch = chars[i]!;
-    if (ch === "*") source += star;
+    if (ch === "*") source += ".*";
     else if (ch === "?") source += ".";
     else if (ch === "\\") {
       const next = chars[i + 1];
@@ -24,13 +22,13 @@ export function shellPattern(pattern: string, options: { greedy: boolean; anchor
       i++;
     } else source += /[[\]{}.+()|^$]/.test(ch) ? `\\${ch}` : ch;
   }
-  return new RegExp(source, options.all ? "gu" : "u");
+  return new LinearRegExp(source);
 }
 
 /** `${value#pattern}`, or `##` with `greedy`. */
 export function trimPrefix(value: string, pattern: string, greedy: boolean): string {
-  const match = shellPattern(pattern, { greedy, anchored: true }).exec(value);
-  return match ? value.slice(match[0].length) : value;
+  const length = shellPattern(pattern).prefix(value, greedy);
+  return length > 0 ? value.slice(length) : value;
 }
 
 /**
@@ -39,6 +37,25 @@ export function trimPrefix(value: string, pattern: string, greedy: boolean): str
  */
 export function trimSuffix(value: string, pattern: string, greedy: boolean): string {
   return reverse(trimPrefix(reverse(value), reversePattern(pattern), greedy));
+}
+
+/** `${value/pattern/replacement}`, or `//` with `all`: the first match, as long as it can be. */
+export function replacePattern(value: string, pattern: string, replacement: string, all: boolean): string {
+  const wanted = shellPattern(pattern);
+  if (!wanted.test(value)) return value;
+  let result = "";
+  for (let at = 0; at <= value.length; ) {
+    const rest = value.slice(at);
+    const length = wanted.prefix(rest, true);
+    // Nothing matches next to what matched.
+    if (length > 0 || (length === 0 && result === "")) {
+      result += replacement;
+      at += length;
+      if (!all) return result + value.slice(at);
+    }
+    if (length <= 0 || at === value.length) result += value[at++] ?? "";
+  }
+  return result;
 }
 
 function reverse(text: string): string {

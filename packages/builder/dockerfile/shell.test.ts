@@ -103,3 +103,24 @@ describe("expand", () => {
     expect(run('it\'s "$DIR"', { skipQuotes: true }).text).toBe('it\'s "/srv"');
   });
 });
+
+test("no pattern in a variable holds up the daemon", () => {
+  const text = (source: string, value: string) => expand(source, () => value, { escape: "\\" }).text;
+  const value = "a".repeat(20_000);
+  const pattern = `${"*a".repeat(20)}b`;
+  const started = performance.now();
+  for (const part of [
+    `#${pattern}`,
+    `##${pattern}`,
+    `%${pattern}`,
+    `%%${pattern}`,
+    `/${pattern}/x`,
+    `//${pattern}/x`,
+  ]) {
+    expect(text(`\${V${part}}`, value).length).toBe(value.length);
+  }
+  expect(performance.now() - started).toBeLessThan(2000);
+  expect(text("${V//*/x}", "abc")).toBe("x");
+  expect(text("${V/b*/x}", "abcb")).toBe("ax");
+  expect(text("${V//b?/x}", "abcbcb")).toBe("axxb");
+});

@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are variables of Dockerfiles.
 import { invalidParameter } from "@gantry/spec";
-import { shellPattern, trimPrefix, trimSuffix } from "./shell-pattern.ts";
+import { replacePattern, trimPrefix, trimSuffix } from "./shell-pattern.ts";
 
 /** Looks up a variable; undefined where it is not set. */
 export type EnvLookup = (name: string) => string | undefined;
@@ -247,7 +247,7 @@ class Run {
     const replacement = this.part("}", true, "'}'");
     const value = this.lookup(name);
     if (value === undefined && this.options.keepUnset) return `\${${name}/${all ? "/" : ""}${pattern}/${replacement}}`;
-    return (value ?? "").replace(shellPattern(pattern, { greedy: true, anchored: false, all }), () => replacement);
+    return replacePattern(value ?? "", pattern, replacement, all);
   }
 
   private part(stop: string, rawEscapes: boolean, what: string): string {

@@ -1,10 +1,10 @@
-import { invalidParameter } from "@gantry/spec";
+import { invalidParameter, LinearRegExp } from "@gantry/spec";
 
 /**
  * A wildcard pattern in the manner of Go's path.Match, as COPY's sources use it: `*` and `?` do not match `/`, `[a-z]`
  * and `[^a]` classes, backslash escapes. Throws invalidParameter `syntax error in pattern`.
  */
-export function globToRegExp(pattern: string): RegExp {
+export function globToRegExp(pattern: string): LinearRegExp {
   const chars = [...pattern];
   let source = "^";
   for (let i = 0; i < chars.length; i++) {
@@ -16,12 +16,12 @@ export function globToRegExp(pattern: string): RegExp {
       if (next === undefined) throw badPattern();
       source += literal(next);
     } else if (ch === "[") {
-      const end = readClass(chars, i + 1);
-      source += `(?!/)${end.source}`;
+      const end = readClass(chars, i + 1, true);
+      source += end.source;
       i = end.last;
     } else source += literal(ch);
   }
-  return new RegExp(`${source}$`, "su");
+  return new LinearRegExp(`${source}$`, { dotAll: true });
 }
 
 /** Throws where the text is not a pattern. */
@@ -34,8 +34,11 @@ export function hasWildcards(text: string): boolean {
   return /[*?[]/.test(text.replace(/\\./gs, ""));
 }
 
-/** The class after the `[` at `start - 1` as a regular expression; `last` is where its `]` is. */
-export function readClass(chars: string[], start: number): { source: string; last: number } {
+/**
+ * The class after the `[` at `start - 1` as a regular expression; `last` is where its `]` is. `noSlash`: it is of parts
+ * of a path, and takes no slash.
+ */
+export function readClass(chars: string[], start: number, noSlash = false): { source: string; last: number } {
   let i = start;
   const negated = chars[i] === "^";
   if (negated) i++;
@@ -57,14 +60,21 @@ export function readClass(chars: string[], start: number): { source: string; las
     }
     ranges++;
     // An empty range (z-a) matches nothing in Go, and is an error in a regular expression.
-    if (low.codePointAt(0)! <= high.codePointAt(0)!) source += `${code(low)}-${code(high)}`;
+    const [from, to] = [low.codePointAt(0)!, high.codePointAt(0)!];
+    if (!noSlash || negated || from > SLASH || to < SLASH) source += range(from, to);
+    else source += range(from, SLASH - 1) + range(SLASH + 1, to);
   }
-  if (source === "") return { source: negated ? "[^]" : "[]", last: i };
+  if (noSlash && negated) source += range(SLASH, SLASH);
+  if (source === "") return { source: negated ? ANY : NONE, last: i };
   return { source: `[${negated ? "^" : ""}${source}]`, last: i };
 }
 
-function code(ch: string): string {
-  return `\\u{${ch.codePointAt(0)!.toString(16)}}`;
+const SLASH = 0x2f;
+const ANY = "[\\x{0}-\\x{10ffff}]";
+const NONE = "[^\\x{0}-\\x{10ffff}]";
+
+function range(from: number, to: number): string {
+  return from <= to ? `\\x{${from.toString(16)}}-\\x{${to.toString(16)}}` : "";
 }
 
 /** One character as a regular expression. */

@@ -120,3 +120,12 @@ test("cleanPath", () => {
     ".",
   ]);
 });
+
+test("no pattern of a context holds up the daemon", () => {
+  const name = "a".repeat(250);
+  const pattern = `${"*a".repeat(20)}b`;
+  const started = performance.now();
+  expect(new PatternMatcher([pattern, `**/${pattern}`, "(a|a)*"]).matches(`x/${name}`)).toBe(false);
+  expect(globToRegExp(pattern).test(name)).toBe(false);
+  expect(performance.now() - started).toBeLessThan(1000);
+});

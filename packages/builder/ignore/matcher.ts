@@ -1,4 +1,4 @@
-import { invalidParameter } from "@gantry/spec";
+import { invalidParameter, LinearRegExp } from "@gantry/spec";
 import { cleanPath } from "./clean.ts";
 import { checkGlob, literal, readClass } from "./glob.ts";
 
@@ -124,6 +124,6 @@ function compile(pattern: string): (path: string) => boolean {
     const suffix = pattern.slice(2);
     return (path) => path.endsWith(suffix) || (suffix.startsWith("/") && path === suffix.slice(1));
   }
-  const expression = new RegExp(`${source}$`, "su");
+  const expression = new LinearRegExp(`${source}$`, { dotAll: true });
   return (path) => expression.test(path);
 }

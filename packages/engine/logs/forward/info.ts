@@ -1,4 +1,4 @@
-import { messageOf, systemError } from "@gantry/spec";
+import { LinearRegExp, messageOf, systemError } from "@gantry/spec";
 import type { ContainerRecord } from "../../containers/record.ts";
 
 /** What drivers tell of the container whose lines they send; the names are those of Docker's tag templates. */
@@ -53,12 +53,11 @@ export function extraAttributes(info: LogInfo, rename: (key: string) => string =
   return result;
 }
 
-/** A regular expression as Go writes them, with its flags in front. */
-function goRegex(pattern: string): RegExp {
-  const flags = /^\(\?([ims]+)\)/.exec(pattern);
+/** A regular expression as Go writes them. */
+function goRegex(pattern: string): LinearRegExp {
   try {
-    return new RegExp(pattern.slice(flags?.[0].length ?? 0), flags?.[1] ?? "");
+    return new LinearRegExp(pattern);
   } catch (error) {
-    throw systemError(`error parsing regexp: ${messageOf(error)}`, error);
+    throw systemError(messageOf(error), error);
   }
 }
