@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, renameSync } from "node:fs";
 import { connect } from "node:net";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
@@ -104,6 +105,24 @@ describe.skipIf(!canRunContainers)("answers have the fields and status codes of 
     const { Id } = await call("POST", "/v1.51/containers/one/exec", { Cmd: ["true"] });
     await call("POST", `/v1.51/exec/${Id}/start`, {});
     expect(await call("GET", `/v1.51/exec/${Id}/json`)).toMatchObject({ Running: false, CanRemove: false });
+  });
+
+  test("what is being removed, and what ended unheard of, is no failure", async () => {
+    const { Id } = await call("POST", "/v1.51/containers/create", { Image: "busybox", Cmd: ["sleep", "900"] });
+    const diff = `${engine.dataRoot}/containers/${Id}/diff`;
+    renameSync(diff, `${diff}-gone`);
+    expect(await call("GET", "/v1.51/containers/json?all=1&size=1")).toHaveLength(2);
+    expect(await call("GET", `/v1.51/containers/${Id}/json?size=1`)).toMatchObject({ Id });
+    renameSync(`${diff}-gone`, diff);
+    await call("POST", `/v1.51/containers/${Id}/start`);
+    const { Pid } = (await call("GET", `/v1.51/containers/${Id}/json`)).State;
+    const shim = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${Pid}/status`, "utf8"))?.[1]);
+    process.kill(shim, "SIGSTOP");
+    process.kill(Pid, "SIGKILL");
+    const got = await engine.api("GET", `/v1.51/containers/${Id}/archive?path=/bin/busybox`);
+    process.kill(shim, "SIGCONT");
+    expect(got.status).toBe(200);
+    await call("DELETE", `/v1.51/containers/${Id}?force=1`);
   });
 
   test("what is refused, and how", async () => {

@@ -34,14 +34,23 @@ export async function locate(engine: Engine, container: Container, path: string,
     .sort((a, b) => b.destination.length - a.destination.length)[0];
   const writable: Located["writable"] =
     mount !== undefined ? (mount.rw ? "yes" : "volume") : record.hostConfig.ReadonlyRootfs === true ? "rootfs" : "yes";
-  const live = () => container.running && container.state.pid > 0;
-  // While it is looked at, nobody starts it.
-  const view = live()
-    ? null
-    : await container.lock.run(async () => (live() ? null : assembleRoot(engine, container, write)));
-  if (view !== null) return { rootFd: view.fd, path, writable, close: () => view.close() };
-  const fd = open(`/proc/${container.state.pid}/root`, O.PATH | O.DIRECTORY);
-  return { rootFd: fd, path, writable, close: () => close(fd) };
+  const root =
+    liveRoot(container) ??
+    // While it is looked at, nobody starts it.
+    (await container.lock.run(async () => liveRoot(container) ?? assembleRoot(engine, container, write)));
+  return { rootFd: root.fd, path, writable, close: () => root.close() };
+}
+
+/** The root of a container that runs; null where it does not, or has just ended without our having heard of it. */
+function liveRoot(container: Container): { fd: number; close(): void } | null {
+  if (!container.running || container.state.pid <= 0) return null;
+  try {
+    const fd = open(`/proc/${container.state.pid}/root`, O.PATH | O.DIRECTORY);
+    return { fd, close: () => close(fd) };
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH")) return null;
+    throw error;
+  }
 }
 
 export interface PathStat {

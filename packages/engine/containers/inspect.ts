@@ -69,7 +69,7 @@ export async function inspectContainer(
     NetworkSettings: networkSettings(engine, container, options.api),
   };
   if (options.size) {
-    const rw = await engine.storage.layers.containerSize(record.id);
+    const rw = await engine.storage.layers.containerSize(record.id).catch(() => 0);
     result.SizeRw = rw;
     result.SizeRootFs = rw + imageSize(engine, container);
   }

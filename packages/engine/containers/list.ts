@@ -83,7 +83,8 @@ export async function listContainers(engine: Engine, options: ListOptions): Prom
     const summary = summarise(engine, container, names);
     if (!networkMatches(filters, summary) || !portsMatch(filters, container, summary)) continue;
     if (options.size) {
-      const rw = await engine.storage.layers.containerSize(container.id);
+      // Of one that is being removed there may be nothing left to measure.
+      const rw = await engine.storage.layers.containerSize(container.id).catch(() => 0);
       if (rw > 0) summary.SizeRw = rw;
       summary.SizeRootFs = rw + imageSize(engine, container);
     }
