@@ -160,7 +160,8 @@ export class Controller implements NetworkController {
 
   ports(containerId: string): Record<string, PortBinding[] | null> {
     const sandbox = this.parts.sandboxes.byContainer.get(containerId);
-    return sandbox === undefined || sandbox.mode !== "network" ? {} : inspectPorts(sandbox);
+    // Without a network there is no way to any of them.
+    return sandbox?.mode !== "network" || sandbox.endpoints.length === 0 ? {} : inspectPorts(sandbox);
   }
 
   publish(

@@ -67,6 +67,18 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     }
   };
 
+  test("a container that has left its last network shows no ports until it joins one again", async () => {
+    await start("leaves", {
+      portBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] },
+      exposedPorts: ["81/tcp"],
+    });
+    expect(net.ports("leaves")).toEqual({ "80/tcp": [expect.anything()], "81/tcp": null });
+    await net.disconnect("leaves", "bridge", false);
+    expect(net.ports("leaves")).toEqual({});
+    await net.connect("leaves", "bridge", {});
+    expect(net.ports("leaves")).toEqual({ "80/tcp": [expect.anything()], "81/tcp": null });
+  });
+
   test("a network that was cut off, or could not be written down, leaves neither a device nor a row", async () => {
     const links = () => {
       const netlink = RouteNetlink.open();
