@@ -94,6 +94,8 @@ describe.skipIf(!root)("a container on the default bridge", () => {
           close(service.fd);
         }
       },
+      // The kernel takes a third of a second to delete a network's links where it is busy.
+      60_000,
     );
   }
 
