@@ -63,10 +63,16 @@ export function inspectEndpoint(endpoint: Endpoint, dnsNames: string[] | null): 
   };
 }
 
-/** A container's ports as `NetworkSettings.Ports` shows them: exposed ones that are not published with null. */
+/**
+ * A container's ports as `NetworkSettings.Ports` shows them: exposed ones that are not published with null,
+ * ranges of them as port 0.
+ */
 export function inspectPorts(sandbox: Sandbox): Record<string, PortBinding[] | null> {
   const out: Record<string, PortBinding[] | null> = {};
-  for (const key of sandbox.exposed) out[key.includes("/") ? key : `${key}/tcp`] = null;
+  for (const key of sandbox.exposed) {
+    const [port = "", protocol = "tcp"] = key.split("/");
+    out[`${port.includes("-") ? 0 : port}/${protocol}`] = null;
+  }
   for (const port of sandbox.ports) {
     const key = `${port.containerPort}/${port.protocol}`;
     const list = out[key] ?? [];

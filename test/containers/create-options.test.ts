@@ -214,6 +214,15 @@ describe.skipIf(!canRunContainers)("options of create", () => {
     await engine.docker("rm", "-f", id);
   });
 
+  test("a range of exposed ports is port 0 of a running container", async () => {
+    const { body } = await create({ Cmd: ["sleep", "100"], ExposedPorts: { "9000/tcp": {}, "9001-9003/udp": {} } });
+    await engine.docker("start", body.Id);
+    const { Config, NetworkSettings } = await inspect(body.Id);
+    expect(Config.ExposedPorts).toEqual({ "9000/tcp": {}, "9001-9003/udp": {} });
+    expect(NetworkSettings.Ports).toEqual({ "0/udp": null, "9000/tcp": null });
+    await engine.docker("rm", "-f", body.Id);
+  });
+
   test("messages name a container as the request did", async () => {
     const id = (await engine.docker("run", "-d", "--name", "named", "busybox", "sleep", "100")).stdout.trim();
     for (const name of ["named", id, id.slice(0, 8)]) {

@@ -78,7 +78,8 @@ test("a response carries its answers, and TC where the limit cuts some off", () 
   const query = parseQuery(packet) as Query;
   const answers = Array.from({ length: 40 }, (_, i) => ({ type: Type.A, data: new Uint8Array([10, 0, 0, i]) }));
   const whole = buildResponse(packet, query, 0, answers.slice(0, 2), 512);
-  expect([whole[2]! & 0x80, whole[2]! & 2, whole[7]]).toEqual([0x80, 0, 2]);
+  // An answer, whole, and no authority's.
+  expect([whole[2]! & 0x80, whole[2]! & 2, whole[2]! & 4, whole[7]]).toEqual([0x80, 0, 0, 2]);
   expect([...whole.subarray(-4)]).toEqual([10, 0, 0, 1]);
   const cut = buildResponse(packet, query, 0, answers, 512);
   expect(cut.length).toBeLessThanOrEqual(512);

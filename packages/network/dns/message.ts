@@ -142,7 +142,8 @@ export function buildResponse(
   const out = new Uint8Array(size + optLength);
   out.set(packet.subarray(0, query.questionEnd));
   const truncated = count < answers.length;
-  out[2] = 0x80 | (query.recursionDesired ? 1 : 0) | (truncated ? 2 : 0) | (rcode === Rcode.ok ? 0x04 : 0);
+  // Not as an authority, as Docker: busybox's nslookup tells of it.
+  out[2] = 0x80 | (query.recursionDesired ? 1 : 0) | (truncated ? 2 : 0);
   out[3] = 0x80 | rcode;
   out[4] = 0;
   out[5] = 1;
