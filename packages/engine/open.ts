@@ -4,6 +4,7 @@ import type { ExitStatus, Task } from "@gantry/libcontainer";
 import { messageOf } from "@gantry/spec";
 import type { Container } from "./containers/container.ts";
 import { afterExit, watchExit } from "./containers/exit.ts";
+import { abandon } from "./containers/prepare.ts";
 import { removeLocked } from "./containers/remove.ts";
 import { wantsRestart } from "./containers/restart.ts";
 import { containerShm } from "./containers/shm.ts";
@@ -42,6 +43,11 @@ export async function openEngine(parts: EngineParts): Promise<Engine> {
   await Promise.all(
     containers.map(async (container) => {
       const task = await findTask(engine, container);
+      if (container.state.status === "removing") {
+        // The daemon died while it removed it; the rest follows below.
+        if (task !== null) await abandon(task);
+        return;
+      }
       const status = task === null ? "gone" : await task.status().catch(() => "gone" as const);
       if (task !== null && (status === "running" || status === "paused")) {
         adopt(container, task, status);

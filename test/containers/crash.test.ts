@@ -195,4 +195,30 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     expect(mounted().filter((path) => path?.startsWith(`${engine.dir}/`))).toEqual([]);
     await engine.docker("volume", "rm", "lost", "used");
   });
+
+  test("a removal with volumes that was cut off is gone on with; nothing of one that was not is remembered", async () => {
+    const volumes = async () => (await engine.docker("volume", "ls", "-q")).stdout.split("\n").filter((name) => name);
+    const before = await volumes();
+    const make = async (...more: string[]) =>
+      (await engine.docker("run", "-d", "-v", "/anonymous", ...more, "busybox", "sleep", "1000")).stdout.trim();
+    const [cut, whole, kept] = [await make(), await make(), await make()];
+    await engine.docker("rm", "-fv", whole);
+    const [left] = (await engine.api("GET", `/containers/${kept}/json`)).body.Mounts;
+    await engine.docker("rm", "-f", kept);
+    expect((await volumes()).length).toBe(before.length + 2);
+    await engine.crash();
+    const database = new Database(`${engine.dataRoot}/gantry.db`);
+    const rows = () => database.query("SELECT id FROM containers WHERE id IN (?, ?, ?)").all(cut, whole, kept);
+    expect(rows()).toEqual([{ id: cut }]);
+    database.run("UPDATE containers SET state = json_set(state, '$.status', 'removing') WHERE id = ?", [cut]);
+    database.close();
+    await engine.restart();
+    expect((await engine.docker("inspect", cut)).code).toBe(1);
+    for (let tries = 0; tries < 100 && (await volumes()).length > before.length + 1; tries++) await Bun.sleep(20);
+    // Without -v, a volume stays.
+    expect((await volumes()).sort()).toEqual([...before, left.Name].sort());
+    expect(existsSync(`${engine.dataRoot}/containers/${cut}`)).toBe(false);
+    expect(existsSync(`${engine.dir}/exec/containers/${cut}`)).toBe(false);
+    await engine.docker("volume", "rm", left.Name);
+  });
 });

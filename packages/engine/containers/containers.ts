@@ -123,10 +123,11 @@ export class Containers {
     renameLinks(this.engine, before, name);
   }
 
-  /** Forgets a container: gone from lists and disk. */
-  forget(container: Container): void {
+  /** Forgets a container: gone from lists and, unless its removal is to be gone on with after a restart, from the disk. */
+  forget(container: Container, remember = false): void {
     try {
-      this.store.delete(container.id);
+      if (remember) this.store.saveState(container.id, container.state);
+      else this.store.delete(container.id);
     } catch (error) {
       this.engine.log("error", `container ${container.id}: its row could not be deleted: ${messageOf(error)}`);
     }

@@ -73,7 +73,8 @@ export async function removeLocked(engine: Engine, container: Container, options
   container.removing = true;
   container.state.status = "removing";
   container.dropPendingAttach();
-  engine.containers.forget(container);
+  // With volumes to remove too, it is remembered until they are gone: nothing else knows that nobody wants them.
+  engine.containers.forget(container, options.volumes && anonymousVolumes(container).length > 0);
   engine.execs.forget(container);
   container.emit("destroy");
   container.notifyExit({ exitCode: container.state.exitCode });
@@ -82,14 +83,15 @@ export async function removeLocked(engine: Engine, container: Container, options
 }
 
 async function removeFiles(engine: Engine, container: Container, options: RemoveOptions): Promise<void> {
-  await options.after;
-  await container.prepared?.discard();
   // Each step for itself: on a full disk one may fail, and the next makes room.
   for (const step of [
+    async () => await options.after,
+    async () => await container.prepared?.discard(),
     () => engine.logForwards.finish(container),
     () => engine.network.release(container.id),
     () => engine.storage.layers.removeContainer(container.id),
     () => rm(container.dir, { recursive: true, force: true }),
+    async () => (options.volumes ? removeVolumes(engine, container) : undefined),
     async () => engine.containers.store.delete(container.id),
   ]) {
     try {
@@ -98,18 +100,25 @@ async function removeFiles(engine: Engine, container: Container, options: Remove
       engine.log("error", `removing container ${container.id}: ${messageOf(error)}`);
     }
   }
-  if (options.volumes) {
-    for (const mount of container.record.mounts) {
-      if (mount.type !== "volume" || mount.anonymous !== true || mount.name === undefined) continue;
-      if (volumeUsers(engine, mount.name).length > 0) continue;
-      try {
-        await engine.storage.volumes.remove(mount.name);
-        engine.events.emit("volume", "destroy", mount.name, { driver: "local" });
-      } catch (error) {
-        engine.log("warn", `volume ${mount.name}: ${messageOf(error)}`);
-      }
+}
+
+async function removeVolumes(engine: Engine, container: Container): Promise<void> {
+  for (const name of anonymousVolumes(container)) {
+    if (volumeUsers(engine, name).length > 0) continue;
+    try {
+      await engine.storage.volumes.remove(name);
+      engine.events.emit("volume", "destroy", name, { driver: "local" });
+    } catch (error) {
+      engine.log("warn", `volume ${name}: ${messageOf(error)}`);
     }
   }
+}
+
+/** Names of the volumes that were made for this container alone. */
+function anonymousVolumes({ record }: Container): string[] {
+  return record.mounts.flatMap(({ type, anonymous, name }) =>
+    type === "volume" && anonymous === true && name !== undefined ? [name] : [],
+  );
 }
 
 /** The containers, running or not, that mount a volume. */
