@@ -1,4 +1,4 @@
-import { type ErrorKind, GantryError } from "@gantry/spec";
+import { type ErrorKind, GantryError, parseJson } from "@gantry/spec";
 import { readAtMost } from "./body.ts";
 import { parseRetryAfter, TransientError } from "./retry.ts";
 
@@ -58,7 +58,7 @@ async function registryError(response: Response): Promise<RegistryError> {
 
 function readErrors(text: string): { code: string; message: string }[] {
   try {
-    const body = JSON.parse(text) as { errors?: unknown; details?: unknown; message?: unknown };
+    const body = parseJson(text) as { errors?: unknown; details?: unknown; message?: unknown };
     if (Array.isArray(body.errors)) {
       return body.errors
         .filter((entry): entry is Record<string, unknown> => typeof entry === "object" && entry !== null)

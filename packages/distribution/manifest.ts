@@ -7,6 +7,7 @@ import {
   invalidParameter,
   isDigest,
   MediaType,
+  parseJson,
   systemError,
 } from "@gantry/spec";
 
@@ -60,7 +61,7 @@ export function parseManifest(bytes: Uint8Array, mediaType: string, reference: s
   if (bytes.length > MAX_MANIFEST) throw invalidParameter("manifest is too large");
   let json: Record<string, unknown>;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as Record<string, unknown>;
+    json = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as Record<string, unknown>;
   } catch (error) {
     throw invalidParameter(`invalid manifest: ${error instanceof Error ? error.message : error}`, error);
   }

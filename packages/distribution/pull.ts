@@ -8,6 +8,7 @@ import {
   isDigest,
   notFound,
   type Platform,
+  parseJson,
   type Reference,
   referenceString,
   systemError,
@@ -231,7 +232,7 @@ function checkArtifact(config: Descriptor): void {
 function readDiffIds(bytes: Uint8Array, layers: readonly Descriptor[]): Digest[] {
   let config: Partial<ImageConfig>;
   try {
-    config = JSON.parse(new TextDecoder().decode(bytes)) as Partial<ImageConfig>;
+    config = parseJson(new TextDecoder().decode(bytes)) as Partial<ImageConfig>;
   } catch (error) {
     throw invalidParameter(`invalid image config: ${error instanceof Error ? error.message : error}`, error);
   }

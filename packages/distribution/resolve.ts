@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type Descriptor, type Digest, isDigest, type Reference, systemError } from "@gantry/spec";
+import { type Descriptor, type Digest, isDigest, parseJson, type Reference, systemError } from "@gantry/spec";
 import { readAtMost } from "./body.ts";
 import { digestLike, MANIFEST_ACCEPT, MAX_MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
 import type { Repository } from "./repository.ts";
@@ -77,7 +77,7 @@ export async function fetchTags(repository: Repository, signal?: AbortSignal): P
   let next: string | null = "tags/list";
   for (let page = 0; next !== null && page < 1000; page++) {
     const response: Response = await repository.expect([200], next, { signal });
-    const body = JSON.parse(new TextDecoder().decode(await readAtMost(response, MAX_MANIFEST))) as { tags?: unknown };
+    const body = parseJson(new TextDecoder().decode(await readAtMost(response, MAX_MANIFEST))) as { tags?: unknown };
     for (const tag of Array.isArray(body.tags) ? body.tags : []) if (typeof tag === "string") tags.add(tag);
     next = nextPage(response.headers.get("link"), repository.url("tags/list"));
   }

@@ -1,4 +1,4 @@
-import { invalidParameter, type SearchResult, systemError } from "@gantry/spec";
+import { invalidParameter, parseJson, type SearchResult, systemError } from "@gantry/spec";
 import { basicAuthorization, type Credentials } from "./auth/credentials.ts";
 import { readAtMost } from "./body.ts";
 import type { HostBook } from "./endpoints.ts";
@@ -65,7 +65,7 @@ function splitTerm(term: string): { host: string; query: string } {
 function readHits(body: Uint8Array): SearchResult[] {
   let json: { results?: unknown };
   try {
-    json = JSON.parse(new TextDecoder().decode(body)) as { results?: unknown };
+    json = parseJson(new TextDecoder().decode(body)) as { results?: unknown };
   } catch (error) {
     throw systemError("error decoding search answer", error);
   }

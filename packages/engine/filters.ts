@@ -1,4 +1,4 @@
-import { invalidParameter, LinearRegExp } from "@gantry/spec";
+import { invalidParameter, LinearRegExp, parseJson } from "@gantry/spec";
 import { parseTimestamp } from "./time.ts";
 
 /** The `filters` of a list request: by key, the values any of which may match. */
@@ -14,7 +14,7 @@ export class Filters {
     if (text === undefined || text === null || text === "") return new Filters();
     let parsed: unknown;
     try {
-      parsed = JSON.parse(text);
+      parsed = parseJson(text);
     } catch {
       throw invalidParameter("invalid filter");
     }

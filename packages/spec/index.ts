@@ -2,6 +2,7 @@
 export * from "./digest.ts";
 export * from "./docker/index.ts";
 export * from "./errors.ts";
+export * from "./json.ts";
 export * from "./linear-regexp.ts";
 export * from "./oci-image.ts";
 export * from "./oci-runtime.ts";

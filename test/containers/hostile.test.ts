@@ -51,6 +51,7 @@ describe.skipIf(!canRunContainers)("hostile input", () => {
         "json: cannot unmarshal string into Go struct field CreateRequest.Tty of type bool",
       ],
       [{ ...image, Cmd: ["a\0b"] }, 400, "NUL"],
+      [{ ...image, HostConfig: { Runtime: "toString" } }, 400, "unknown or invalid runtime name: toString"],
     ];
     for (const [body, status, message, name] of cases) {
       const answer = await create(body, name);

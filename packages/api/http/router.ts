@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { invalidParameter, notFound } from "@gantry/spec";
+import { invalidParameter, notFound, parseJson, TOO_DEEP } from "@gantry/spec";
 import type { Static, TObject, TSchema } from "@sinclair/typebox";
 import { decodeJson } from "./decode.ts";
 import type { Exchange, Headers, ResponseStream } from "./exchange.ts";
@@ -193,8 +193,9 @@ async function readBody(exchange: Exchange, entry: Route): Promise<unknown> {
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
+    value = parseJson(text);
+  } catch (error) {
+    if ((error as Error).message === TOO_DEEP) throw invalidParameter(`invalid JSON: ${TOO_DEEP}`);
     value = firstJson(text);
   }
   return decodeJson(schema, value, entry.bodyName);

@@ -1,5 +1,5 @@
 import { type BuildRequest, parsePlatform, type RunSettings } from "@gantry/builder";
-import { GantryError, invalidParameter, type OciRlimit } from "@gantry/spec";
+import { GantryError, invalidParameter, type OciRlimit, parseJson } from "@gantry/spec";
 import { type Static, Type } from "@sinclair/typebox";
 
 const text = Type.Optional(Type.String());
@@ -113,7 +113,7 @@ function json<T>(text: string | undefined, what: string, check: (value: unknown)
   if (!text) return null;
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     throw new GantryError("invalidParameter", `${what}: ${(error as Error).message}`);
   }

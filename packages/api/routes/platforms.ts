@@ -1,4 +1,4 @@
-import { invalidParameter } from "@gantry/spec";
+import { invalidParameter, parseJson } from "@gantry/spec";
 
 /**
  * The `platform` parameter of newer API versions, JSON of an OCI platform (image-spec descriptor.md), as
@@ -17,7 +17,7 @@ export function platformParameter(
 function platformOf(text: string): string {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = parseJson(text);
   } catch {
     throw unparsed(syntaxError(text.trim()));
   }

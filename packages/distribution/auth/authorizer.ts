@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { forbidden, invalidParameter } from "@gantry/spec";
+import { forbidden, invalidParameter, parseJson } from "@gantry/spec";
 import { readAtMost } from "../body.ts";
 import type { Endpoint, HostBook } from "../endpoints.ts";
 import { responseFailure } from "../failure.ts";
@@ -165,7 +165,7 @@ export class Authorizer {
   #read(body: Uint8Array): Token {
     let json: Record<string, unknown>;
     try {
-      json = JSON.parse(new TextDecoder().decode(body)) as Record<string, unknown>;
+      json = parseJson(new TextDecoder().decode(body)) as Record<string, unknown>;
     } catch (error) {
       throw invalidParameter("unable to decode token response", error);
     }

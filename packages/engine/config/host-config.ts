@@ -153,7 +153,7 @@ export function validatePortBindings(ports: NonNullable<HostConfig["PortBindings
 /** Whether containers may name this runtime: ours (by its name, and by the names of Docker's default), or a configured one. */
 export function knownRuntime(name: string, engine: EngineConfig): boolean {
   return (
-    name === "gantry" || name === "runc" || name === "io.containerd.runc.v2" || engine.runtimes[name] !== undefined
+    name === "gantry" || name === "runc" || name === "io.containerd.runc.v2" || Object.hasOwn(engine.runtimes, name)
   );
 }
 

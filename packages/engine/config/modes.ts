@@ -1,4 +1,4 @@
-import { type ContainerConfig, type HostConfig, invalidParameter } from "@gantry/spec";
+import { type ContainerConfig, type HostConfig, invalidParameter, parseJson } from "@gantry/spec";
 
 /** Checks the namespaces a container shares, against each other and against the rest. */
 export function validateModes(host: HostConfig, config: ContainerConfig): void {
@@ -56,7 +56,7 @@ export function validateSecurityOption(option: string): void {
   if (["label", "apparmor", "seccomp", "systempaths", "writable-cgroups"].includes(key)) {
     if (key === "seccomp" && value !== "unconfined" && value !== "builtin") {
       try {
-        JSON.parse(value);
+        parseJson(value);
       } catch {
         throw invalidParameter(`Decoding seccomp profile failed: invalid JSON`);
       }

@@ -1,4 +1,4 @@
-import { type ImageConfig, invalidParameter, isDigest } from "@gantry/spec";
+import { type ImageConfig, invalidParameter, isDigest, parseJson } from "@gantry/spec";
 
 /** Layers an image may have: what overlay can stack is some 500; Docker's own bound is 127. */
 export const MAX_LAYERS = 500;
@@ -7,7 +7,7 @@ export const MAX_LAYERS = 500;
 export function parseObject(bytes: Uint8Array, what: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
     throw invalidParameter(`invalid ${what}: not JSON`, error);
   }

@@ -7,6 +7,7 @@ import {
   isDigest,
   MediaType,
   notFound,
+  parseJson,
   parseReference,
   withDefaultTag,
 } from "@gantry/spec";
@@ -102,7 +103,7 @@ function candidatesOf(members: Members, options: LoadOptions): Candidate[] {
 function dockerImages(members: Members, bytes: Uint8Array): Candidate[] {
   let list: unknown;
   try {
-    list = JSON.parse(Buffer.from(bytes).toString());
+    list = parseJson(Buffer.from(bytes).toString());
   } catch (error) {
     throw invalidParameter("invalid manifest.json", error);
   }
