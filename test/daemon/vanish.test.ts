@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
@@ -44,5 +44,26 @@ describe.skipIf(!canRunContainers)("clients that vanish", () => {
     for (let i = 0; i < 50 && descriptors() > before + 2; i++) await Bun.sleep(100);
     // An idle thread may come with one or two of its own.
     expect(descriptors()).toBeLessThanOrEqual(before + 5);
+  });
+
+  test("a listener that does not read costs no more than a thousand events", async () => {
+    const memory = () => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${engine.pid}/status`, "utf8"))?.[1]);
+    const sockets = Array.from({ length: 40 }, () => {
+      const socket = connect(engine.socket, () => socket.write("GET /events HTTP/1.1\r\nHost: d\r\n\r\n"));
+      return socket.pause().on("error", () => {});
+    });
+    const Labels = { long: "x".repeat(4000) };
+    const { body } = await engine.api("POST", "/containers/create?name=a0", {
+      Image: "busybox",
+      Cmd: ["true"],
+      Labels,
+    });
+    const rename = (i: number) => engine.api("POST", `/containers/${body.Id}/rename?name=a${i}`);
+    for (let i = 1; i <= 1200; i++) await rename(i);
+    const before = memory();
+    for (let i = 1201; i <= 2400; i++) await rename(i);
+    // Each of these would be 4 KB for each of the 40.
+    expect(memory() - before).toBeLessThan(100_000);
+    for (const socket of sockets) socket.destroy();
   });
 });

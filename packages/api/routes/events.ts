@@ -6,6 +6,9 @@ import { type Route, route } from "../http/index.ts";
 
 const text = Type.Optional(Type.String());
 
+/** Events that wait for a client which does not read; what happens then it misses, as with Docker. */
+const MAX_BEHIND = 1024;
+
 /** GET /events: what happened since, and what happens, a JSON object each. */
 export function eventRoutes(engine: Engine): Route[] {
   return [
@@ -18,12 +21,16 @@ export function eventRoutes(engine: Engine): Route[] {
         throw invalidParameter(`\`since\` time (${from}) cannot be after \`until\` time (${to})`);
       }
       const stream = context.stream();
+      let behind = 0;
       const send = (event: EventMessage) => {
-        if (!eventMatches(event, filters)) return;
-        if (context.api >= 52) {
-          const { status: _s, id: _i, from: _f, ...rest } = event;
-          stream.json(rest);
-        } else stream.json(event);
+        if (behind >= MAX_BEHIND || !eventMatches(event, filters)) return;
+        const { status: _s, id: _i, from: _f, ...rest } = event;
+        const full = stream.json(context.api >= 52 ? rest : event);
+        if (full === undefined) return;
+        behind++;
+        void full.then(() => {
+          behind = 0;
+        });
       };
       const past = since !== null || until !== null ? engine.events.past(since ?? 0n, until) : [];
       const stop = engine.events.listen(send);
