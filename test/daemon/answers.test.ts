@@ -42,6 +42,19 @@ describe.skipIf(!canRunContainers)("answers have the fields and status codes of 
   });
   afterAll(() => engine?.close());
 
+  test("a body of no bytes is an empty object, but for a container to be made", async () => {
+    const post = async (path: string) => {
+      const init = { method: "POST", body: "", headers: { "Content-Type": "application/json" }, unix: engine.socket };
+      const answer = await fetch(`http://d/v1.51${path}`, init);
+      return `${answer.status} ${((await answer.json()) as { message?: string }).message ?? ""}`.trim();
+    };
+    expect(await post("/containers/one/update")).toBe("200");
+    expect(await post("/containers/one/exec")).toBe("400 No exec command specified");
+    expect(await post("/networks/create")).toStartWith("400 invalid name: ");
+    expect(await post("/networks/own/connect")).toBe('400 invalid name or ID supplied: ""');
+    expect(await post("/containers/create")).toBe("400 invalid JSON: got EOF while reading request body");
+  });
+
   test("a container that runs is refused by the name it was called", async () => {
     const { Id } = await call("GET", "/v1.51/containers/one/json");
     const words = (name: string) =>
@@ -131,6 +144,13 @@ describe.skipIf(!canRunContainers)("answers have the fields and status codes of 
       ["POST", "/v1.51/containers/one/unpause", undefined, "500 Container "],
       ["GET", "/v1.51/networks/own?verbose=x", undefined, "400 invalid value for verbose: x: strconv.ParseBool"],
       ["POST", "/v1.51/networks/none/connect", { Container: "one" }, "400 container cannot be connected to multiple"],
+      [
+        "POST",
+        "/v1.51/volumes/create",
+        { Name: "vv", DriverOpts: { size: "1g" } },
+        "400 create vv: quota size requested",
+      ],
+      ["POST", "/v1.51/volumes/create", { Name: "vv", DriverOpts: { size: "x" } }, "400 create vv: invalid size: 'x'"],
       ["PUT", "/v1.51/volumes/v?version=1", {}, "503 volume update only valid for cluster volumes"],
       ["POST", `/v1.51/build/prune?${filters({ x: ["y"] })}`, undefined, "400 failed to prune build cache: invalid"],
     ];

@@ -41,6 +41,7 @@ export interface Route {
   readonly body: TSchema | undefined;
   readonly bodyName: string;
   readonly bodyOptional: boolean;
+  readonly bodyNeeded: boolean;
   readonly handler: (context: Context<never, never>) => unknown;
 }
 
@@ -48,14 +49,15 @@ type StaticOr<T, Else> = T extends TSchema ? Static<T> : Else;
 
 /**
  * Declares a route. `path` is without the version prefix; `{name}` matches one segment, `{name:.*}` any number.
- * With `body`, the request's JSON is decoded first; `bodyName` is the Go type in its error messages.
+ * With `body`, the request's JSON is decoded first; `bodyName` is the Go type in its error messages. One that is
+ * `bodyOptional` may be of no type or only space; one that is `bodyNeeded` must not be empty.
  *
  *     route("POST", "/volumes/create", { body: VolumeCreate, bodyName: "CreateOptions" }, async (context) => …)
  */
 export function route<Q extends TObject | undefined = undefined, B extends TSchema | undefined = undefined>(
   method: string,
   path: string,
-  declared: { query?: Q; body?: B; bodyName?: string; bodyOptional?: boolean },
+  declared: { query?: Q; body?: B; bodyName?: string; bodyOptional?: boolean; bodyNeeded?: boolean },
   handler: (context: Context<StaticOr<Q, Record<string, unknown>>, StaticOr<B, undefined>>) => unknown,
 ): Route {
   const names: string[] = [];
@@ -72,6 +74,7 @@ export function route<Q extends TObject | undefined = undefined, B extends TSche
     body: declared.body,
     bodyName: declared.bodyName ?? "Value",
     bodyOptional: declared.bodyOptional ?? false,
+    bodyNeeded: declared.bodyNeeded ?? false,
     handler: handler as Route["handler"],
   };
 }
@@ -188,7 +191,8 @@ async function readBody(exchange: Exchange, entry: Route): Promise<unknown> {
   }
   const text = empty ? "" : await body.text(MAX_JSON);
   if (text.trim() === "") {
-    if (entry.bodyOptional) return decodeJson(schema, {}, entry.bodyName);
+    // Docker takes a body of no bytes for an empty object nearly everywhere.
+    if (entry.bodyOptional || (empty && !entry.bodyNeeded)) return decodeJson(schema, {}, entry.bodyName);
     throw invalidParameter("invalid JSON: got EOF while reading request body");
   }
   let value: unknown;

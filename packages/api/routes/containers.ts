@@ -59,6 +59,7 @@ export function containerRoutes(engine: Engine): Route[] {
         query: Type.Object({ name: text, platform: text }),
         body: ContainerCreateRequest,
         bodyName: "CreateRequest",
+        bodyNeeded: true,
       },
       async (context) => {
         const { name, platform } = context.query;

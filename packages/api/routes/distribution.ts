@@ -11,7 +11,7 @@ export function distributionRoutes(images: Images, distribution: Distribution): 
       const name = context.params["name"] ?? "";
       context.json(await images.inspectRemote(name, { credentials, signal: context.signal }));
     }),
-    route("POST", "/auth", { body: AuthConfig, bodyName: "AuthConfig" }, async (context) => {
+    route("POST", "/auth", { body: AuthConfig, bodyName: "AuthConfig", bodyNeeded: true }, async (context) => {
       const credentials = toCredentials(context.body as Record<string, unknown>) ?? {};
       const registry = credentials.serverAddress ?? "";
       const IdentityToken = (await distribution.login(registry, credentials, context.signal)) ?? "";
