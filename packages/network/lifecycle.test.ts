@@ -418,6 +418,22 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
       `failed to parse ${mtu} value: x (strconv.Atoi: parsing "x": invalid syntax)`,
     );
     await refused(options({ [mtu]: "-1" }), "invalid MTU number: -1");
+    await refused(
+      net.create({ Name: "x", IPAM: { Config: [{}] } }),
+      "invalid network config:\ninvalid subnet : invalid CIDR block notation",
+    );
+    const inject = "192.0.2.1 }\nadd table inet injected\n#";
+    for (const [key, value] of [
+      ["com.docker.network.host_ipv4", inject],
+      ["com.docker.network.host_ipv4", "fd00::1"],
+      ["com.docker.network.host_ipv6", "192.0.2.1"],
+    ] as const) {
+      await refused(options({ [key]: value }), `failed to parse ${key} value: ${value} (nil ip)`);
+    }
+    await refused(
+      options({ "com.docker.network.bridge.trusted_host_interfaces": 'lo:x" }' }),
+      'invalid interface name "x\\" }"',
+    );
     await refused(options({ "com.docker.network.bridge.name": "lo" }), "existing interface lo is not a bridge");
     await refused(
       options({ "com.docker.network.bridge.name": BRIDGE }),

@@ -195,7 +195,7 @@ export class Networks {
       ipam: {
         driver: ipam?.Driver || "default",
         options: ipam?.Options ?? null,
-        config: (ipam?.Config ?? []).filter((pool) => pool.Subnet || pool.IPRange || pool.Gateway),
+        config: ipam?.Config ?? [],
       },
       gateways: {},
       userSubnet: (ipam?.Config ?? []).some((pool) => pool.Subnet),

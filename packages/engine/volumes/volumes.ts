@@ -1,12 +1,4 @@
-import {
-  conflict,
-  invalidParameter,
-  messageOf,
-  notFound,
-  systemError,
-  type Volume,
-  type VolumeCreate,
-} from "@gantry/spec";
+import { conflict, invalidParameter, messageOf, notFound, type Volume, type VolumeCreate } from "@gantry/spec";
 import type { StoredVolume } from "@gantry/storage";
 import { invalidVolumeName } from "../config/mounts.ts";
 import { volumeUsers } from "../containers/remove.ts";
@@ -63,7 +55,13 @@ function checkOptions(name: string, options: Record<string, string>): void {
       throw invalidParameter(`create ${name}: invalid option: "${key}"`);
   }
   const { type, device, o } = options;
-  if (options["size"] !== undefined) throw systemError(`create ${name}: quota size requested but no quota support`);
+  const { size } = options;
+  if (size !== undefined) {
+    const why = /^\d+(\.\d+)?[ ]?([kmgtp]?i?b?)$/i.test(size)
+      ? "quota size requested but no quota support"
+      : `invalid size: '${size}'`;
+    throw invalidParameter(`create ${name}: ${why}`);
+  }
   if ((type !== undefined || o !== undefined) && device === undefined)
     throw invalidParameter(`create ${name}: missing required option: "device"`);
   if (

@@ -4,12 +4,12 @@ import { type BridgePortFlags, formatMac, isErrno, parseLink } from "@gantry/sys
 import type { Firewall } from "../firewall/firewall.ts";
 import type { FirewallNetwork, GatewayMode } from "../firewall/ruleset.ts";
 import type { Host } from "../host.ts";
-import { parseAddress, parseCidr } from "../ipam/cidr.ts";
+import { parseCidr } from "../ipam/cidr.ts";
 import type { Endpoint, NetworkRecord } from "../model.ts";
 import { linkLocalAddress, ownAddresses } from "../own-address.ts";
 import { readSysctl, writeSysctl } from "../sysctl.ts";
 import type { Driver } from "./driver.ts";
-import { boolOption, linkNameOption, mtuOption } from "./options.ts";
+import { addressOption, boolOption, isLinkName, linkNameOption, mtuOption } from "./options.ts";
 
 const PREFIX = "com.docker.network.bridge.";
 
@@ -35,9 +35,12 @@ export class BridgeDriver implements Driver {
     }
     mtuOption(options);
     linkNameOption(options, `${PREFIX}name`);
-    const binding = options[`${PREFIX}host_binding_ipv4`] ?? "";
-    if (binding !== "" && parseAddress(binding)?.family !== 4) {
-      throw invalidParameter(`failed to parse ${PREFIX}host_binding_ipv4 value: ${binding} (nil ip)`);
+    // What follows becomes a part of the firewall's rules.
+    addressOption(options, `${PREFIX}host_binding_ipv4`, 4);
+    addressOption(options, "com.docker.network.host_ipv4", 4);
+    addressOption(options, "com.docker.network.host_ipv6", 6);
+    for (const name of trustedInterfaces(network)) {
+      if (!isLinkName(name)) throw invalidParameter(`invalid interface name ${JSON.stringify(name)}`);
     }
     const subnets = network.ipam.config.map((pool) => pool.Subnet ?? "").filter((subnet) => subnet !== "");
     const six = subnets.filter((subnet) => subnet.includes(":")).length;
@@ -235,8 +238,8 @@ function firewallNetwork(network: NetworkRecord, policy: Pick<FirewallNetwork, "
     masquerade: boolOption(options, `${PREFIX}enable_ip_masquerade`, true),
     mode4: gatewayMode(network, 4),
     mode6: gatewayMode(network, 6),
-    hostAddress4: options["com.docker.network.host_ipv4"] ?? "",
-    hostAddress6: options["com.docker.network.host_ipv6"] ?? "",
+    hostAddress4: addressOption(options, "com.docker.network.host_ipv4", 4),
+    hostAddress6: addressOption(options, "com.docker.network.host_ipv6", 6),
     trusted: trustedInterfaces(network),
     ...policy,
   };

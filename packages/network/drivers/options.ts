@@ -1,4 +1,5 @@
 import { invalidParameter } from "@gantry/spec";
+import { parseAddress } from "../ipam/cidr.ts";
 
 /** Reads driver options as Go's parsers do. Each throws invalidParameter in Docker's words. */
 export function boolOption(options: Record<string, string>, key: string, fallback: boolean): boolean {
@@ -20,6 +21,13 @@ export function mtuOption(options: Record<string, string>): number {
   }
   if (Number(text) < 0) throw invalidParameter(`invalid MTU number: ${text}`);
   return Number(text);
+}
+
+/** An address of a family, "" where none is given. */
+export function addressOption(options: Record<string, string>, key: string, family: 4 | 6): string {
+  const text = options[key] ?? "";
+  if (text === "" || parseAddress(text)?.family === family) return text;
+  throw invalidParameter(`failed to parse ${key} value: ${text} (nil ip)`);
 }
 
 /** A name the kernel takes for a link: 1 to 15 bytes, no slash, no blank. */

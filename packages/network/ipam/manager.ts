@@ -135,10 +135,11 @@ function checkPool(pool: IPAMPool): Cidr {
   for (const [name, text] of Object.entries(addresses)) {
     const address = parseAddress(bare(text));
     const what = name === "gateway" && text === pool.Gateway ? "gateway" : "auxiliary address";
-    if (address === null) throw invalidParameter(`invalid network config:\ninvalid ${what} ${text}: invalid address`);
+    const shown = what === "gateway" ? text : name;
+    if (address === null) throw invalidParameter(`invalid network config:\ninvalid ${what} ${shown}: invalid address`);
     if (!contains(subnet, address))
       throw invalidParameter(
-        `invalid network config:\ninvalid ${what} ${text}: parent subnet doesn't contain this address`,
+        `invalid network config:\ninvalid ${what} ${shown}: parent subnet ${formatCidr(subnet)} doesn't contain this address`,
       );
   }
   return subnet;
