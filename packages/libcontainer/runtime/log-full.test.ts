@@ -38,7 +38,7 @@ describe.skipIf(!canRun)("a log for which there is no room", () => {
     paths.flatMap((path) =>
       readFileSync(path, "utf8")
         .split("\n")
-        .filter((line) => line !== "")
+        .slice(0, -1) // A reader may come in the middle of a write.
         .map((line) => Number(JSON.parse(line).log)),
     );
 
