@@ -151,13 +151,7 @@ describe.skipIf(!canRunContainers)("containers as seen from outside", () => {
         400,
         "looking up for expose x",
       ],
-      [
-        "GET",
-        "/events?since=20&until=10.5",
-        undefined,
-        400,
-        "`since` time (20) cannot be after `until` time (10.5)",
-      ],
+      ["GET", "/events?since=20&until=10.5", undefined, 400, "`since` time (20) cannot be after `until` time (10.5)"],
     ];
     for (const [method, path, body, status, words] of cases) {
       const answer = await engine.api(method, path, body);
