@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
 setDefaultTimeout(60_000);
@@ -71,6 +71,8 @@ describe.skipIf(!canRunContainers)("hard times", () => {
     writeFileSync(exitFile, JSON.stringify({ ...exit, exitedAt: new Date(Date.now() - 3_600_000).toISOString() }));
     process.kill(shim, "SIGKILL");
     rmSync(stateDir, { recursive: true });
+    for (const path of new Bun.Glob(`**/gantry-test-*/${Id}/`).scanSync({ cwd: "/sys/fs/cgroup", onlyFiles: false }))
+      rmdirSync(`/sys/fs/cgroup/${path}`);
     await engine.restart();
     expect((await inspect("down")).State).toMatchObject({ Status: "exited", ExitCode: 9 });
     await engine.docker("rm", "-f", "down");
