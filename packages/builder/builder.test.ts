@@ -139,24 +139,26 @@ describe.skipIf(!f)("steps", () => {
 describe.skipIf(!f)("stages", () => {
   test("run at the same time, are shown in order, and unused ones not at all", async () => {
     const dockerfile =
-      "FROM busybox AS a\nRUN sleep 0.7; echo from a > /a\nFROM busybox AS b\nRUN sleep 0.7; echo from b > /b\nFROM busybox AS no\nRUN exit 1\n" +
-      "FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\nRUN cat /a /b";
-    const start = performance.now();
+      ["a", "b"]
+        .map(
+          (name) =>
+            `FROM busybox AS ${name}\nRUN cat /proc/uptime > /${name}; sleep 0.7; cat /proc/uptime >> /${name}\n`,
+        )
+        .join("") +
+      "FROM busybox AS no\nRUN exit 1\nFROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\nRUN cat /a /b";
     const { text, error } = await fixture.build(dockerfile, {}, { noCache: true });
     expect(error).toBeNull();
-    expect(said(text)).toBe("from a\nfrom b");
+    const [beganA, endedA, beganB, endedB] = said(text).split("\n").map(Number.parseFloat);
+    expect([beganA! < endedB!, beganB! < endedA!]).toEqual([true, true]);
     expect(text).toContain("Step 8/8 : RUN cat /a /b");
-    expect(performance.now() - start).toBeLessThan(1400 + 800);
   });
   test("one that fails ends the others", async () => {
-    const start = performance.now();
     const { error, text } = await fixture.build(
-      "FROM busybox AS a\nRUN sleep 60\nFROM busybox AS b\nRUN echo soon; exit 3\nFROM busybox\nCOPY --from=a / /a\nCOPY --from=b / /b",
+      "FROM busybox AS a\nRUN sleep 600\nFROM busybox AS b\nRUN echo soon; exit 3\nFROM busybox\nCOPY --from=a / /a\nCOPY --from=b / /b",
     );
     expect(error).toMatchObject({ code: 3 });
     expect(text).toContain("Step 4/7 : RUN echo soon; exit 3\n");
     expect(text).toContain("soon\n");
-    expect(performance.now() - start).toBeLessThan(20_000);
     expect(fixture.leftovers()).toEqual([]);
   });
   test("targets", async () => {

@@ -41,9 +41,7 @@ describe.skipIf(!canRunContainers)("docker run --init", () => {
     const name = id.trim();
     for (let tries = 0; tries < 100 && !(await engine.docker("logs", name)).stdout.includes("ready"); tries++)
       await Bun.sleep(20);
-    const before = performance.now();
     await engine.docker("stop", "-t", "20", name);
-    expect(performance.now() - before).toBeLessThan(5_000);
     expect((await engine.docker("logs", name)).stdout).toBe("ready\nterm\n");
     expect((await engine.docker("inspect", "-f", "{{.State.ExitCode}}", name)).stdout).toBe("3\n");
     await engine.docker("rm", name);

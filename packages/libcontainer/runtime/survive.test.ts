@@ -120,7 +120,7 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
     const found = (await bench.runtime.find(task.id, stateDir, task.pid))!;
     expect(await found.status()).toBe("running");
     expect(found.pid).toBe(task.pid);
-    expect(performance.now() - began).toBeLessThan(5000);
+    expect(performance.now() - began).toBeLessThan(30_000);
     const told = found.start().then(() => found.wait());
     await Bun.sleep(50);
     process.kill(shim, "SIGCONT");

@@ -167,11 +167,10 @@ test("a forged answer is passed over", async () => {
 });
 
 test("a dead upstream ends in SERVFAIL and delays no other query", async () => {
-  const started = performance.now();
   const dead = ask(query("dead.example", Type.A));
-  const quick = await ask(query("web", Type.A));
-  expect(quick![7]).toBe(1);
-  expect(performance.now() - started).toBeLessThan(140);
+  const quick = ask(query("web", Type.A));
+  expect(await Promise.race([dead.then(() => "dead"), quick.then(() => "quick")])).toBe("quick");
+  expect((await quick)![7]).toBe(1);
   expect((await dead)![3]! & 15).toBe(2);
 });
 

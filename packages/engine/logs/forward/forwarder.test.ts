@@ -90,6 +90,8 @@ const until = async (what: () => boolean, ms = 8000) => {
   for (const end = Date.now() + ms; !what(); await Bun.sleep(10)) if (Date.now() > end) throw new Error("not in time");
 };
 const syslog = (target: Target) => syslogDriver(info({ "syslog-address": `tcp://127.0.0.1:${target.port}` }));
+/** Whether it is over long before what it would wait for otherwise; how fast the machine is does not count. */
+const soon = (what: Promise<unknown>) => Promise.race([what.then(() => true), Bun.sleep(30_000).then(() => false)]);
 const distinct = (numbers: number[]) => [...new Set(numbers)].sort((a, b) => a - b);
 
 test("sends what is there and what comes, ends when its container has; goes on from there later", async () => {
@@ -132,16 +134,14 @@ test("a clock that is set back holds nothing up", async () => {
   target.stop();
   write(11, 20);
   state.ended = true;
-  const started = performance.now();
-  const finished = forwarder.finish(3000);
+  const finished = forwarder.finish(1000);
   try {
     setSystemTime(Date.now() - 86_400_000);
-    expect(await Promise.race([finished, Bun.sleep(6000).then(() => "held up")])).toBe(false);
+    expect(await Promise.race([finished, Bun.sleep(15_000).then(() => "held up")])).toBe(false);
   } finally {
     setSystemTime();
   }
-  expect(performance.now() - started).toBeLessThan(6000);
-}, 20_000);
+}, 30_000);
 
 test("lines that are nothing to the target need none", async () => {
   const target = await new Target().start();
@@ -299,9 +299,7 @@ test("a target that does not read holds nothing up, and memory stays", async () 
   forwarder.run(() => {});
   await Bun.sleep(700);
   expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
-  const started = Date.now();
-  await forwarder.stop();
-  expect(Date.now() - started).toBeLessThan(1500);
+  expect(await soon(forwarder.stop())).toBeTrue();
   state.ended = true;
   target.stop();
 });
@@ -361,13 +359,9 @@ test("who waits for what was written is told when it has arrived, and not kept l
   }
   target.stop();
   write(3001, 3001);
-  let started = Date.now();
-  await forwarder.caughtUp(200);
-  expect(Date.now() - started).toBeLessThan(1000);
+  expect(await soon(forwarder.caughtUp(200))).toBeTrue();
   await until(() => said.some((line) => line.includes("lines wait on disk")));
-  started = Date.now();
-  await forwarder.caughtUp(5000);
-  expect(Date.now() - started).toBeLessThan(1000);
+  expect(await soon(forwarder.caughtUp(600_000))).toBeTrue();
   state.ended = true;
   await forwarder.stop();
 });
