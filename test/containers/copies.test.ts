@@ -24,6 +24,17 @@ describe.skipIf(!canRunContainers)("cp and the volumes of stopped containers", (
       .split("\n")
       .filter((line) => line.includes(`${engine.dir}/`) && /\/(copies-|images\/)/.test(line));
 
+  test("a copy leaves no descriptor behind", async () => {
+    await docker("create", "--name", "volumes", "-v", "one:/a", "-v", "two:/b/c", "busybox", "true");
+    const open = () => readdirSync(`/proc/${engine.pid}/fd`).length;
+    const copy = () => engine.api("GET", "/containers/volumes/archive?path=/bin/busybox");
+    await copy();
+    const before = open();
+    for (let i = 0; i < 20; i++) expect((await copy()).status).toBe(200);
+    expect(open()).toBeLessThan(before + 10);
+    await docker("rm", "-v", "volumes");
+  });
+
   test("a directory is copied with what is mounted below it, whether it ever ran or not", async () => {
     await docker("run", "--rm", "-v", "full:/v", "busybox", "sh", "-c", "mkdir /v/sub; echo deep > /v/sub/f");
     writeFileSync(`${dir}/hosted`, "from the host");

@@ -138,6 +138,26 @@ describe.skipIf(!canRunContainers)("answers have the fields and status codes of 
     await call("DELETE", `/v1.51/containers/${Id}?force=1`);
   });
 
+  test("who is overtaken by an end or a removal hears of it in words", async () => {
+    const answers: string[] = [];
+    for (let round = 0; round < 15; round++) {
+      const { Id } = await call("POST", "/v1.51/containers/create", { Image: "busybox", Cmd: ["sleep", "900"] });
+      await call("POST", `/v1.51/containers/${Id}/start`);
+      const exec = { Cmd: ["true"], Tty: true, User: "root" };
+      const execs = await Promise.all(
+        Array.from({ length: 5 }, () => call("POST", `/v1.51/containers/${Id}/exec`, exec)),
+      );
+      const starts = execs.map((one) => call("POST", `/v1.51/exec/${one.Id}/start`, { Detach: true }));
+      const removal = call("DELETE", `/v1.51/containers/${Id}?force=1`);
+      const others = [`/commit?container=${Id}`, `/v1.51/containers/${Id}/changes`].map((path) =>
+        call(path.startsWith("/commit") ? "POST" : "GET", path),
+      );
+      answers.push(...(await Promise.all([...starts, ...others, removal])).filter((text) => typeof text === "string"));
+    }
+    const bare = answers.filter((text) => /null is not|undefined is not|no such file or directory/.test(text));
+    expect(bare).toEqual([]);
+  });
+
   test("what is refused, and how", async () => {
     const filters = (value: object) => `filters=${encodeURIComponent(JSON.stringify(value))}`;
     const cases: [method: string, path: string, body: unknown, answer: string][] = [

@@ -7,7 +7,7 @@ import {
   type Images,
   statContainerPath,
 } from "@gantry/engine";
-import { ContainerConfigRequest, type ContainerPathStat, invalidParameter } from "@gantry/spec";
+import { ContainerConfigRequest, type ContainerPathStat, invalidParameter, notFound } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
 
@@ -51,7 +51,10 @@ export function containerFileRoutes(engine: Engine, images: Images): Route[] {
       },
     ),
     route("GET", "/containers/{name:.*}/changes", {}, async (context) => {
-      const changes = await engine.storage.layers.changes(get(context).id);
+      const container = get(context);
+      const changes = await engine.storage.layers.changes(container.id).catch((error) => {
+        throw container.removing || container.removed ? notFound(`No such container: ${container.id}`) : error;
+      });
       context.json(changes.length === 0 ? null : changes.map(({ path, kind }) => ({ Path: path, Kind: kind })));
     }),
     route("GET", "/containers/{name:.*}/export", {}, async (context) => {

@@ -52,7 +52,7 @@ export async function assembleRoot(engine: Engine, container: Container, write: 
       sources.push({ fd, mount, directory: (statx(fd, "").mode & S.IFMT) === S.IFDIR });
     }
     let view = await see();
-    if (sources.some((source) => place(view.fd, source) === null)) {
+    if (sources.some((source) => !hasPlace(view.fd, source))) {
       // A container that never ran has no places for them yet.
       view.close();
       const writable = await layers.view(container.id);
@@ -138,6 +138,12 @@ function place(root: number, { mount, directory }: Source): number | null {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return null;
     throw error;
   }
+}
+
+function hasPlace(root: number, source: Source): boolean {
+  const found = place(root, source);
+  if (found !== null) close(found);
+  return found !== null;
 }
 
 /** Makes the directories down to a place, and the place itself: a directory or an empty file. */

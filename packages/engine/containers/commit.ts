@@ -32,9 +32,8 @@ export async function commitContainer(
   container: Container,
   options: CommitOptions,
 ): Promise<Digest> {
-  if (container.removing || container.removed) {
-    throw conflict(`You cannot commit container ${container.id} which is being removed`);
-  }
+  const leaving = () => conflict(`You cannot commit container ${container.id} which is being removed`);
+  if (container.removing || container.removed) throw leaving();
   const { record, task } = container;
   const pause = options.pause && task !== null && container.state.status === "running";
   // One that cannot be paused is mostly one that ends this moment: nothing changes its files then.
@@ -52,6 +51,8 @@ export async function commitContainer(
       const changes = await engine.storage.layers.changes(container.id);
       layer = changes.length === 0 ? null : await engine.storage.layers.commitContainer(container.id);
       if (layer !== null) lease.add(layer.diffId);
+    } catch (error) {
+      throw container.removing || container.removed ? leaving() : error;
     } finally {
       if (paused) await task.resume().catch(() => {});
     }

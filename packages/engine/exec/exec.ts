@@ -1,3 +1,4 @@
+import { readlink } from "node:fs/promises";
 import { type AttachRequest, type AttachStream, type ExecTask, StartError, type Task } from "@gantry/libcontainer";
 import {
   conflict,
@@ -163,9 +164,12 @@ async function makeExec(
   consoleSize: { height: number; width: number } | null,
 ): Promise<ExecTask> {
   const size = consoleSize ?? sizeOf(exec.config.ConsoleSize);
+  const process = await execProcess(engine, exec);
+  // It may have ended while its users were read.
+  requireRunning(exec.container, exec.container.id);
   return await (exec.container.task as Task).exec({
     id: exec.id,
-    process: await execProcess(engine, exec),
+    process,
     openStdin: exec.config.AttachStdin === true,
     ...(size === null ? {} : { consoleSize: size }),
   });
@@ -209,6 +213,9 @@ export async function startExec(
   } catch (error) {
     stream?.close();
     engine.execs.ended(exec, error instanceof StartError && error.exitCode !== 125 ? error.exitCode : 128);
+    if (!(error instanceof StartError && error.exitCode !== 125) && (await hasEnded(container))) {
+      throw conflict(`container ${container.id} is not running`);
+    }
     if (error instanceof StartError) {
       throw new GantryError(
         error.exitCode === 125 ? "system" : "invalidParameter",
@@ -219,6 +226,18 @@ export async function startExec(
     if (error instanceof GantryError) throw error;
     throw systemError(`OCI runtime exec failed: exec failed: ${messageOf(error)}`, error);
   }
+}
+
+/** Whether the container has ended, heard of or not. */
+async function hasEnded({ running, state, task }: Container): Promise<boolean> {
+  if (!running || task === null) return true;
+  try {
+    // Who is dead has no namespaces, even before the shim has looked.
+    await readlink(`/proc/${state.pid}/ns/ipc`);
+  } catch {
+    return true;
+  }
+  return (await task.status().catch(() => "stopped")) === "stopped";
 }
 
 export function sizeOf(size: number[] | null | undefined): { height: number; width: number } | null {
