@@ -5,8 +5,9 @@ import { type Cidr, contains, formatAddress, last, parseAddress } from "./cidr.t
 const REMEMBERED_MS = 120_000;
 
 /**
- * The addresses of one subnet. Free ones are given out in ascending order from behind the one given last, as Docker does,
- * so that an address comes back into use as late as possible.
+ * The addresses of one subnet. Free ones are given out in ascending order from behind the one given last, so that an address comes
+ * back into use as late as possible. Docker gives the lowest; but then each start would have to wait until the kernel has done away
+ * with the interface of whoever had it just before.
  */
 export class AddressSet {
   private readonly used = new Set<bigint>();
