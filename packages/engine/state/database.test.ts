@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDatabase } from "./database.ts";
@@ -29,3 +29,16 @@ test("the database has room of its own: thousands of changes make none of its fi
   expect(plain.query("SELECT count(*) AS n FROM t").get()).toEqual({ n: 100 });
   plain.close();
 });
+
+test("a second daemon on the same data root is told so", () => {
+  mkdirSync(dir, { recursive: true });
+  const script = `
+    import { openDatabase } from ${JSON.stringify(new URL("./database.ts", import.meta.url).pathname)};
+    try { openDatabase(${JSON.stringify(path)}); } catch (error) { console.log(error.message); }`;
+  const database = openDatabase(path);
+  const second = Bun.spawnSync([process.execPath, "-e", script]);
+  database.close();
+  expect(second.stdout.toString()).toBe(
+    `failed to start daemon, ensure no other one runs on the same data root: ${path} is locked\n`,
+  );
+}, 30_000);

@@ -1,5 +1,6 @@
 import { constants, Database } from "bun:sqlite";
 import { statSync } from "node:fs";
+import { systemError } from "@gantry/spec";
 
 /** What the log of changes grows to before SQLite copies it into the database (1,000 pages), and somewhat more. */
 const LOG_BYTES = 1100 * 4120;
@@ -16,9 +17,19 @@ const PAGE = 4096;
 export function openDatabase(path: string): Database {
   const database = new Database(path, { create: true, strict: true });
   database.run("PRAGMA locking_mode = EXCLUSIVE");
-  database.run("PRAGMA journal_mode = WAL");
-  database.run("PRAGMA synchronous = NORMAL");
+  // One that is told to end may take as long.
   database.run("PRAGMA busy_timeout = 5000");
+  try {
+    database.run("PRAGMA journal_mode = WAL");
+  } catch (error) {
+    database.close();
+    if ((error as { code?: string }).code !== "SQLITE_BUSY") throw error;
+    throw systemError(
+      `failed to start daemon, ensure no other one runs on the same data root: ${path} is locked`,
+      error,
+    );
+  }
+  database.run("PRAGMA synchronous = NORMAL");
   database.run("PRAGMA cache_size = -4096");
   database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
   try {
