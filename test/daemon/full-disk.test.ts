@@ -33,6 +33,7 @@ describe.skipIf(!canRunContainers || mkfs === null)("a disk that is full", () =>
     if (engine === undefined) return;
     rmSync(`${mounted}/filler`, { force: true });
     await engine.docker("rm", "-fv", ...(await list("ps", "-aq")));
+    await engine.docker("network", "rm", "other");
     await engine.stop();
     Bun.spawnSync(["umount", engine.dataRoot]);
     Bun.spawnSync(["umount", mounted]);
