@@ -137,7 +137,8 @@ test("a clock that is set back holds nothing up", async () => {
   const finished = forwarder.finish(1000);
   try {
     setSystemTime(Date.now() - 86_400_000);
-    expect(await Promise.race([finished, Bun.sleep(15_000).then(() => "held up")])).toBe(false);
+    // Whether the last lines went into a connection that had not broken yet is chance.
+    expect(await Promise.race([finished, Bun.sleep(15_000).then(() => "held up")])).not.toBe("held up");
   } finally {
     setSystemTime();
   }
