@@ -7,6 +7,7 @@ export * from "./ip-address.ts";
 export { address, check, cstr, errno, libc, NR, syscall } from "./libc.ts";
 export { releaseProgramPages } from "./memory.ts";
 export * from "./mount.ts";
+export * from "./mountinfo.ts";
 export * from "./namespace.ts";
 export * from "./netlink.ts";
 export * from "./netlink-conntrack.ts";

@@ -1,5 +1,6 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { systemError } from "@gantry/spec";
+import { mountField } from "@gantry/sys";
 
 interface HostMount {
   point: string;
@@ -12,10 +13,8 @@ export function mountOf(path: string, mountinfo: string): HostMount {
   let nearest: HostMount = { point: "", tags: [] };
   for (const line of mountinfo.split("\n")) {
     const fields = line.split(" - ")[0]!.split(" ");
-    const point = fields[4]?.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-      String.fromCharCode(Number.parseInt(octal, 8)),
-    );
-    if (point === undefined || point.length < nearest.point.length) continue;
+    const point = mountField(fields[4] ?? "");
+    if (point === "" || point.length < nearest.point.length) continue;
     if (path === point || path.startsWith(point === "/" ? point : `${point}/`))
       nearest = { point, tags: fields.slice(6) };
   }

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmdirSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { invalidParameter, messageOf } from "@gantry/spec";
 import {
   AT,
@@ -8,6 +8,7 @@ import {
   MOVE_MOUNT,
   MS,
   mount,
+  mountPoints,
   moveMount,
   OPEN_TREE,
   openTree,
@@ -96,15 +97,9 @@ function device(engine: Engine, entry: ContainerMount): Record<string, string> |
   return options["device"] === undefined ? null : options;
 }
 
-function isMounted(path: string): boolean {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .some((line) => line.split(" ")[4] === path);
-}
-
 function mountVolume(engine: Engine, entry: ContainerMount): void {
   const options = device(engine, entry);
-  if (options === null || isMounted(entry.source)) return;
+  if (options === null || mountPoints().includes(entry.source)) return;
   const { flags, data } = mountOptions(options["o"] ?? "");
   const source = options["device"] as string;
   const type = options["type"] ?? "";

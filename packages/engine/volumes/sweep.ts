@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
-import { MNT, umount } from "@gantry/sys";
+import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { MNT, mountPoints, umount } from "@gantry/sys";
 import type { Engine } from "../engine.ts";
 
 /**
@@ -18,7 +18,7 @@ export function sweepHostMounts(engine: Engine): void {
       .filter(({ name, driverOpts }) => driverOpts["device"] !== undefined && !used.has(name))
       .map(({ mountpoint }) => mountpoint),
   );
-  for (const path of mountedPaths().reverse()) {
+  for (const path of mountPoints().reverse()) {
     const root = roots.find((one) => path.startsWith(one));
     const left = root === undefined ? idle.has(path) : !alive.has(path.slice(root.length).split("/")[0] as string);
     if (left) attempt(() => umount(path, MNT.DETACH));
@@ -33,15 +33,6 @@ export function sweepHostMounts(engine: Engine): void {
       attempt(() => rmdirSync(`${root}${id}`));
     }
   }
-}
-
-/** Where something is mounted, in the order of mounting. */
-function mountedPaths(): string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map((line) =>
-      (line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, (_, code) => String.fromCharCode(parseInt(code, 8))),
-    );
 }
 
 function list(directory: string): string[] {

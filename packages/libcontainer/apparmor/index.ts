@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { messageOf } from "@gantry/spec";
 import { DEFAULT_PROFILE, defaultProfile } from "./profile.ts";
 
 export { DEFAULT_PROFILE };
@@ -74,7 +75,7 @@ export class AppArmor {
       const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
       return code === 0 ? null : `apparmor_parser: ${said.trim() || `exit code ${code}`}`;
     } catch (error) {
-      return `apparmor_parser: ${error instanceof Error ? error.message : String(error)}`;
+      return `apparmor_parser: ${messageOf(error)}`;
     }
   }
 }

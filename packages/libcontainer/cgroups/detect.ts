@@ -1,4 +1,5 @@
 import { systemError } from "@gantry/spec";
+import { mountField } from "@gantry/sys";
 import { readText } from "./file.ts";
 import type { CgroupMode } from "./types.ts";
 
@@ -15,10 +16,6 @@ export interface CgroupLayout {
   unified: string | null;
 }
 
-/** mountinfo writes space, tab, newline and backslash as octal. */
-const unescapeOctal = (field: string) =>
-  field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-
 const NOT_CONTROLLERS = new Set(["rw", "ro", "xattr", "noprefix", "clone_children", "all", "none", "favordynmods"]);
 
 /**
@@ -33,7 +30,7 @@ export function cgroupLayout(mountinfo: string, root: string): CgroupLayout {
     const fields = before?.split(" ") ?? [];
     const [type, , options] = after?.split(" ") ?? [];
     if (fields.length < 6 || !type || !options) continue;
-    const mountPoint = unescapeOctal(fields[4]!);
+    const mountPoint = mountField(fields[4]!);
     if (mountPoint !== root && !mountPoint.startsWith(`${root}/`)) continue;
     if (type === "cgroup2") unified ??= mountPoint;
     if (type !== "cgroup") continue;

@@ -60,6 +60,14 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
     await creator.exited;
 
     const task = (await bench.runtime.find("survivor", request.stateDir))!;
+    // So that it ends with the others where this fails on the way.
+    bench.boxes.push({
+      task,
+      stateDir: request.stateDir,
+      logPath: request.log.path,
+      exitFile: request.exitFile,
+      upper: join(base, "upper"),
+    });
     expect(await task.status()).toBe("running");
     const stream = await task.attach(both);
     // Something comes through it before the container is told to end.

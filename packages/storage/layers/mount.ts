@@ -7,6 +7,7 @@ import {
   fsconfigString,
   fsmount,
   fsopen,
+  isErrno,
   MNT,
   MOUNT_ATTR,
   MS,
@@ -16,7 +17,6 @@ import {
   OPEN_TREE,
   open,
   openTree,
-  SysError,
   umount,
 } from "@gantry/sys";
 import type { RootView } from "../contract.ts";
@@ -29,7 +29,6 @@ export const OVERLAY_OPTIONS = { index: "off", redirect_dir: "off", metacopy: "o
 
 /** fsconfig(2) takes values of up to 255 bytes. */
 const MAX_VALUE = 255;
-const EINVAL = 22;
 
 /**
  * An overlay as a detached mount: it is in no mount table and goes with its last descriptor. `lower` topmost first. `place`:
@@ -85,7 +84,7 @@ function appendsLayers(context: number, first: () => string): boolean {
       ask();
       return false;
     } catch (error) {
-      if (error instanceof SysError && error.errno === EINVAL) return true;
+      if (isErrno(error, "EINVAL")) return true;
       throw error;
     }
   };
