@@ -13,12 +13,15 @@ for (const path of [...new Glob("{packages,test,bench,scripts}/**/*.test.ts").sc
   rooms.set(room, [...(rooms.get(room) ?? []), path]);
 }
 
-/** The names of the failed tests, each with the first line that says why. */
+/** Lines of a failure that say what it is: the error, what was expected and what came, the place in the test. */
+const TELLING = /^(error|\w*Error):|^(Expected|Received): |^\s*[-+] {2,}\S|^\s+at .*\.test\.ts:\d/;
+
+/** The names of the failed tests, each with the first lines that say why and where. */
 function failedTests(text: string): string[] {
   const found: string[] = [];
   let reason: string[] = [];
   for (const line of text.split("\n")) {
-    if (/^(error|\w*Error):|^\s*[-+] {2,}\S/.test(line) && reason.length < 8) reason.push(line.trim());
+    if (TELLING.test(line) && reason.length < 8) reason.push(line.trim());
     else if (/^\((pass|skip)\) /.test(line)) reason = [];
     else if (line.startsWith("(fail) ")) {
       if (!found.some((one) => one.startsWith(line))) found.push([line, ...reason].join("\n         "));

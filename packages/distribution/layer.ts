@@ -1,5 +1,6 @@
 import { type Descriptor, type Digest, systemError } from "@gantry/spec";
 import type { Ingest, Storage } from "@gantry/storage";
+import { isErrno } from "@gantry/sys";
 import { Blocks } from "./blocks.ts";
 import { type BlobSink, type BlobSource, type DownloadOptions, downloadBlob } from "./download.ts";
 import { finalError } from "./errors.ts";
@@ -96,10 +97,7 @@ function isLocal(error: unknown): boolean {
 }
 
 /** Whether there is no room for more. */
-function isFull(error: unknown): boolean {
-  const code = (error as { code?: unknown })?.code;
-  return code === "ENOSPC" || code === "EDQUOT";
-}
+const isFull = (error: unknown) => isErrno(error, "ENOSPC", "EDQUOT");
 
 /** An ingest that was just given up may still be writing its last bytes; its place is free a moment later. */
 async function openIngest(job: LayerJob, digest: Digest): Promise<Ingest> {

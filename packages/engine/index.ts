@@ -9,7 +9,7 @@ export {
 } from "./archive/copy.ts";
 export { defaultEngineConfig, type EngineConfig } from "./config/engine-config.ts";
 export { logDrivers, validateLogConfig } from "./config/log-config.ts";
-export { ENDPOINT_SYSCTLS, interfaceSysctl } from "./config/modes.ts";
+export { ENDPOINT_SYSCTLS, interfaceSysctl, parseBool } from "./config/modes.ts";
 export { parseSignal } from "./config/signals.ts";
 export { attachContainer, DetachWatcher, parseDetachKeys } from "./containers/attach.ts";
 export { type CommitOptions, commitContainer } from "./containers/commit.ts";

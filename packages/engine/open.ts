@@ -6,7 +6,7 @@ import type { Container } from "./containers/container.ts";
 import { afterExit, watchExit } from "./containers/exit.ts";
 import { abandon } from "./containers/prepare.ts";
 import { removeLocked } from "./containers/remove.ts";
-import { wantsRestart } from "./containers/restart.ts";
+import { restart, wantsRestart } from "./containers/restart.ts";
 import { containerShm } from "./containers/shm.ts";
 import { ensureExecRoot, ownsNetwork, startContainer } from "./containers/start.ts";
 import { stopContainer } from "./containers/stop.ts";
@@ -194,9 +194,9 @@ export async function applyRestartPolicies(engine: Engine): Promise<void> {
   });
   await Promise.all(
     wanted.map(async (container) => {
-      if (container.state.status === "restarting") container.state.status = "exited";
       try {
-        await startContainer(engine, container, { restart: true });
+        if (container.state.status === "restarting") await restart(engine, container);
+        else await startContainer(engine, container, { restart: true });
       } catch (error) {
         engine.log("error", `container ${container.id}: start after daemon start: ${messageOf(error)}`);
       }

@@ -1,5 +1,5 @@
 /** A container from an OCI runtime spec: plan compiler, seccomp compiler, capabilities, cgroups, the shim. */
-export { type AppArmor, DEFAULT_PROFILE, hostAppArmor } from "./apparmor/index.ts";
+export { type AppArmor, hostAppArmor, profileName } from "./apparmor/index.ts";
 export * from "./capabilities/index.ts";
 export * from "./cgroups/index.ts";
 export * from "./contract.ts";

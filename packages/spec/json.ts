@@ -1,3 +1,6 @@
+/** The largest number here that Go's clients can read back into an int64. */
+export const MAX_INT64 = 2 ** 63 - 1024;
+
 /** Brackets within brackets that a document may have: Go's decoder takes no more either. */
 const MAX_DEPTH = 10_000;
 

@@ -11,20 +11,18 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
   afterAll(() => engine?.close());
 
   const inspect = async (name: string) => (await engine.api("GET", `/containers/${name}/json`)).body;
-  const until = async (what: () => Promise<boolean>, ms = 8000) => {
-    const deadline = Date.now() + ms;
+  const until = async (what: () => Promise<boolean>, pauseMs = 50) => {
+    const deadline = Date.now() + 40_000;
     while (!(await what())) {
       if (Date.now() > deadline) throw new Error("it did not come true in time");
-      await Bun.sleep(50);
+      await Bun.sleep(pauseMs);
     }
   };
 
   test("restart policies: on-failure counts, always goes on, a stop by hand ends it", async () => {
     await engine.docker("run", "-d", "--name", "thrice", "--restart", "on-failure:3", "busybox", "false");
-    await until(
-      async () => (await inspect("thrice")).State.Status === "exited" && (await inspect("thrice")).RestartCount === 3,
-    );
-    expect((await inspect("thrice")).State.ExitCode).toBe(1);
+    await until(async () => (await inspect("thrice")).State.Status === "exited");
+    expect(await inspect("thrice")).toMatchObject({ RestartCount: 3, State: { ExitCode: 1 } });
 
     await engine.docker("run", "-d", "--name", "forever", "--restart", "always", "busybox", "sleep", "0.1");
     await until(async () => (await inspect("forever")).RestartCount >= 2);
@@ -33,6 +31,35 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     expect((await inspect("forever")).State.Running).toBe(false);
     expect((await engine.docker("update", "--restart", "no", "forever")).code).toBe(0);
     await engine.docker("rm", "-f", "thrice", "forever");
+  });
+
+  test("a container that is being restarted has not ended, and a stop meets it at any moment", async () => {
+    await engine.docker("run", "-d", "--name", "again", "--restart", "on-failure:3", "busybox", "false");
+    const seen = new Set<string>();
+    await until(async () => {
+      const { Status, Running } = (await inspect("again")).State;
+      seen.add(Status);
+      expect(Running).toBe(Status !== "exited");
+      return Status === "exited";
+    }, 1);
+    expect(seen).toContain("restarting");
+    expect(await inspect("again")).toMatchObject({ RestartCount: 3, State: { ExitCode: 1, Running: false } });
+    await engine.docker("rm", "again");
+
+    for (let round = 0; round < 12; round++) {
+      const { body } = await engine.api("POST", "/containers/create", {
+        Image: "busybox",
+        Cmd: ["true"],
+        HostConfig: { RestartPolicy: { Name: "always" } },
+      });
+      await engine.api("POST", `/containers/${body.Id}/start`);
+      // The first restart is due 100 ms after the end: the stops fall before, into, and after it.
+      await Bun.sleep(80 + round * 6);
+      expect((await engine.api("POST", `/containers/${body.Id}/stop?t=0`)).status).toBe(204);
+      await Bun.sleep(250);
+      expect((await inspect(body.Id)).State).toMatchObject({ Status: "exited", Running: false, Restarting: false });
+      await engine.api("DELETE", `/containers/${body.Id}`);
+    }
   });
 
   test("wait answers its head at once, and all three conditions", async () => {

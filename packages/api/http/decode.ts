@@ -1,4 +1,4 @@
-import { invalidParameter } from "@gantry/spec";
+import { invalidParameter, MAX_INT64 } from "@gantry/spec";
 import { Kind, type TInteger, type TObject, type TSchema, type TUnion } from "@sinclair/typebox";
 
 /**
@@ -60,9 +60,6 @@ function decode(declared: TSchema, value: unknown, root: string, path: string): 
       return value;
   }
 }
-
-/** The largest number here that Go's clients can read back into an int64. */
-const MAX_INT64 = 2 ** 63 - 1024;
 
 function decodeInteger({ minimum, maximum }: TInteger, value: unknown): number | undefined {
   if (typeof value !== "number" || !Number.isInteger(value)) return undefined;

@@ -5,6 +5,7 @@ import {
   type Engine,
   Filters,
   listNetworks,
+  parseBool,
   pruneNetworks,
 } from "@gantry/engine";
 import {
@@ -37,7 +38,7 @@ export function networkRoutes(engine: Engine): Route[] {
     route("GET", "/networks/{id:.*}", { query: Type.Object({ verbose: text, scope: text }) }, (context) => {
       const network = engine.network.resolve(context.params["id"] as string);
       const { scope, verbose = "" } = context.query;
-      if (verbose !== "" && !/^([01tTfF]|true|TRUE|True|false|FALSE|False)$/.test(verbose)) {
+      if (verbose !== "" && parseBool(verbose) === null) {
         const words = `strconv.ParseBool: parsing ${JSON.stringify(verbose)}: invalid syntax`;
         throw invalidParameter(`invalid value for verbose: ${verbose}: ${words}`);
       }

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { posix } from "node:path";
 import { MASKED_PATHS, READONLY_PATHS } from "@gantry/libcontainer";
-import { type ContainerConfig, type HostConfig, invalidParameter, type RestartPolicy } from "@gantry/spec";
+import { type ContainerConfig, type HostConfig, invalidParameter, MAX_INT64, type RestartPolicy } from "@gantry/spec";
 import { normaliseCapability } from "./capabilities.ts";
 import type { EngineConfig } from "./engine-config.ts";
 import { validateResources } from "./limits.ts";
@@ -48,7 +48,7 @@ export function defaultHostConfig(host: HostConfig, engine: EngineConfig, cgroup
   }
   // Docker takes --memory alone to mean as much swap again.
   if ((host.Memory ?? 0) > 0 && (host.MemorySwap ?? 0) === 0) {
-    host.MemorySwap = Math.min((host.Memory as number) * 2, 2 ** 63 - 1024);
+    host.MemorySwap = Math.min((host.Memory as number) * 2, MAX_INT64);
   }
   if (host.MemorySwappiness === -1) host.MemorySwappiness = null;
   host.OomKillDisable ??= cgroupV2 ? null : false;

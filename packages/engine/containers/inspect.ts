@@ -1,4 +1,4 @@
-import { DEFAULT_PROFILE, hostAppArmor } from "@gantry/libcontainer";
+import { hostAppArmor, profileName } from "@gantry/libcontainer";
 import type { ContainerInspect, EndpointSettings, MountPoint, PortMap } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { shortId } from "../ids.ts";
@@ -80,8 +80,7 @@ export async function inspectContainer(
 function shownAppArmor(container: Container): string {
   const { hostConfig: host } = container.record;
   if (!container.state.startedBefore) return askedAppArmor(host);
-  if (hostAppArmor() === null) return "";
-  return host.Privileged === true ? "unconfined" : askedAppArmor(host) || DEFAULT_PROFILE;
+  return hostAppArmor() === null ? "" : profileName(askedAppArmor(host), host.Privileged === true);
 }
 
 /** The hardware address that was asked for on the container's main network. */

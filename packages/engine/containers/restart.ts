@@ -42,11 +42,12 @@ export function wantsRestart(container: Container, exitCode: number): boolean {
   }
 }
 
-async function restart(engine: Engine, container: Container): Promise<void> {
+/** Starts a container whose state is "restarting", unless it was told otherwise by the time its lock is free. */
+export async function restart(engine: Engine, container: Container): Promise<void> {
   await container.lock.run(async () => {
     if (container.state.status !== "restarting" || container.removing || engine.stopping) return;
     const { restartCount } = container.state;
-    container.state.status = "exited";
+    // "restarting" until it runs: to nobody is it a container that has ended for good.
     try {
       await startLocked(engine, container, { restart: true });
     } catch (error) {

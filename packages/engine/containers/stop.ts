@@ -17,15 +17,21 @@ export interface StopOptions {
 /** Stops a container. Throws notModified where it does not run. */
 export async function stopContainer(_engine: Engine, container: Container, options: StopOptions = {}): Promise<void> {
   const signal = options.signal ? parseSignal(options.signal) : undefined;
-  if (container.state.status === "restarting") {
-    container.state.manuallyStopped = true;
-    cancelRestart(container);
-    container.saveState();
-    container.emit("stop");
-    return;
-  }
-  if (!container.running) throw notModified("container already stopped");
-  await container.lock.run(() => stopLocked(container, { timeout: options.timeout, signal }));
+  const restarting = () => container.state.status === "restarting";
+  if (!container.running && !restarting()) throw notModified("container already stopped");
+  // Nobody waits for a restart that is still to come; one that is under way is let through and then stopped.
+  if (container.restartTimer !== null) return stopRestarting(container);
+  await container.lock.run(async () => {
+    if (restarting()) stopRestarting(container);
+    else await stopLocked(container, { timeout: options.timeout, signal });
+  });
+}
+
+function stopRestarting(container: Container): void {
+  container.state.manuallyStopped = true;
+  cancelRestart(container);
+  container.saveState();
+  container.emit("stop");
 }
 
 async function stopLocked(

@@ -59,8 +59,6 @@ export async function createExec(engine: Engine, name: string, config: ExecConfi
     exitCode: null,
     pid: 0,
     task: null,
-    startedAt: Date.now(),
-    endedAt: null,
     done: null,
     prepared: null,
   };
@@ -189,7 +187,6 @@ export async function startExec(
   checkExecStart(exec);
   const { container } = exec;
   exec.running = true;
-  exec.startedAt = Date.now();
   let stream: AttachStream | null = null;
   try {
     const prepared = (await exec.prepared?.take(request)) ?? null;

@@ -12,8 +12,6 @@ export interface Exec {
   exitCode: number | null;
   pid: number;
   task: ExecTask | null;
-  startedAt: number;
-  endedAt: number | null;
   /** Resolves when its exit code is known; null before it was started. */
   done: Promise<void> | null;
   /** Made before it was asked to start. */
@@ -79,7 +77,6 @@ export class Execs {
 
   forget(container: Container): void {
     for (const exec of this.byContainer.get(container) ?? []) this.drop(exec);
-    this.byContainer.delete(container);
   }
 
   /** What ended is only its exit code any more. */
@@ -92,16 +89,15 @@ export class Execs {
     this.byId.delete(exec.id);
     this.idleSince.delete(exec);
     exec.container.execIds.delete(exec.id);
+    const all = this.byContainer.get(exec.container);
+    all?.delete(exec);
+    if (all?.size === 0) this.byContainer.delete(exec.container);
   }
 
   private sweep(): void {
     this.sweptAt = performance.now();
     for (const [exec, since] of this.idleSince) {
-      if (exec.running || this.sweptAt - since < KEEP_ENDED_MS) continue;
-      this.drop(exec);
-      const all = this.byContainer.get(exec.container);
-      all?.delete(exec);
-      if (all?.size === 0) this.byContainer.delete(exec.container);
+      if (!exec.running && this.sweptAt - since >= KEEP_ENDED_MS) this.drop(exec);
     }
   }
 }

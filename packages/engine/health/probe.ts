@@ -23,8 +23,6 @@ export async function runProbe(
     exitCode: null,
     pid: 0,
     task: null,
-    startedAt: Date.now(),
-    endedAt: null,
     done: null,
     prepared: null,
   };

@@ -2,8 +2,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { messageOf } from "@gantry/spec";
 import { DEFAULT_PROFILE, defaultProfile } from "./profile.ts";
 
-export { DEFAULT_PROFILE };
-
 /** Where the host keeps what AppArmor is about; tests have their own. */
 export interface AppArmorPlaces {
   /** Mount point of sysfs. */
@@ -22,6 +20,11 @@ const HOST: AppArmorPlaces = {
   own: "/proc/self/attr/current",
   parser: "apparmor_parser",
 };
+
+/** The profile that a process is to be under: "unconfined" when privileged, else what was asked for, else the default one. */
+export function profileName(wanted: string, privileged: boolean): string {
+  return privileged ? "unconfined" : wanted || DEFAULT_PROFILE;
+}
 
 /** AppArmor on this host. */
 export class AppArmor {
@@ -44,11 +47,11 @@ export class AppArmor {
   }
 
   /**
-   * The profile that a process is to be under: "unconfined" when privileged, else what was asked for, else the default one, which is loaded if the kernel has lost it (a reload of the host's policy throws out what is not in its files). "" where that
-   * cannot be, as on a host without apparmor_parser; `warn` hears of it once.
+   * What `profileName` says. The default profile is loaded where the kernel has lost it (a reload of the host's policy throws out what
+   * is not in its files); "" where that cannot be, as on a host without apparmor_parser; `warn` hears of it once.
    */
   async profile(wanted: string, privileged: boolean, warn: (message: string) => void): Promise<string> {
-    const name = privileged ? "unconfined" : wanted || DEFAULT_PROFILE;
+    const name = profileName(wanted, privileged);
     if (name !== DEFAULT_PROFILE || this.loaded(name)) return name;
     if (this.failure !== null) return "";
     this.failure = await this.load();

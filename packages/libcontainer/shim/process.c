@@ -80,33 +80,33 @@ static void set_scheduler(const struct process_plan *p) {
 }
 
 /* False where there is no such file. Only proc itself is written to: an image or a volume may have put something else there. */
-static bool write_attribute(const char *file, const char *value) {
+static bool write_attribute(const char *file, const char *value, const char *failure) {
   int fd = open(file, O_WRONLY | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) return false;
   struct statfs fs;
   if (fd < 0 || fstatfs(fd, &fs) < 0) fail(errno, "error opening %s", file);
   if (fs.f_type != PROC_SUPER_MAGIC_) fail(EINVAL, "%s is not of proc", file);
-  if (write(fd, value, strlen(value)) < 0) {
-    int error = errno;
-    if (!strncmp(value, "exec ", 5)) fail(error, "unable to apply apparmor profile: apparmor failed to apply profile: write %s", file);
-    fail(error, "error applying label \"%s\": write %s", value, file);
-  }
+  if (write(fd, value, strlen(value)) < 0) fail(errno, "%s: write %s", failure, file);
   close(fd);
   return true;
 }
 
 static void set_profile(const char *profile) {
+  static const char failure[] = "unable to apply apparmor profile: apparmor failed to apply profile";
   char text[512];
   if (!profile || !*profile) return;
   if (snprintf(text, sizeof text, "exec %s", profile) >= (int)sizeof text) fail(EINVAL, "apparmor profile's name is too long");
   /* its own file where several modules are stacked */
-  if (write_attribute("/proc/self/attr/apparmor/exec", text) || write_attribute("/proc/self/attr/exec", text)) return;
+  if (write_attribute("/proc/self/attr/apparmor/exec", text, failure)) return;
+  if (write_attribute("/proc/self/attr/exec", text, failure)) return;
   fail(ENOENT, "unable to apply apparmor profile: /proc/self/attr/exec");
 }
 
 static void set_label(const char *label) {
+  char failure[512];
   if (!label || !*label) return;
-  if (!write_attribute("/proc/thread-self/attr/exec", label)) fail(ENOENT, "error applying label \"%s\"", label);
+  snprintf(failure, sizeof failure, "error applying label \"%s\"", label);
+  if (!write_attribute("/proc/thread-self/attr/exec", label, failure)) fail(ENOENT, "%s", failure);
 }
 
 static void drop_bounding(const struct process_plan *p) {

@@ -98,7 +98,7 @@ export class SublinkDriver implements Driver {
     const { netlink } = this.host;
     const name = passingName(endpoint);
     const mac = endpoint.mac === "" ? {} : { mac: endpoint.mac };
-    this.detach(network, endpoint).forEach((left) => void netlink.run(netlink.batch().deleteLink(left)));
+    for (const left of this.detach(network, endpoint)) netlink.run(netlink.batch().deleteLink(left));
     const settings = { name, ...mac, ...(mtu > 0 ? { mtu } : {}) };
     netlink.run(netlink.batch().createLink(settings, this.linkKind(network, parent.index)));
     try {

@@ -48,7 +48,7 @@ export function overlayWorks(directory: string): boolean {
     return true;
   } catch (error) {
     // A disk that is full at the moment says nothing about overlay.
-    return isErrno(error, "ENOSPC") || isErrno(error, "EDQUOT");
+    return isErrno(error, "ENOSPC", "EDQUOT");
   } finally {
     rmSync(base, { recursive: true, force: true });
   }

@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { isErrno } from "@gantry/sys";
 import type { Begun } from "./message.ts";
 
 /** How far a container's log has been sent. */
@@ -42,7 +43,7 @@ export async function savePosition(path: string, position: LogPosition): Promise
   try {
     await write();
   } catch (error) {
-    if ((error as { code?: string }).code !== "ENOENT") throw error;
+    if (!isErrno(error, "ENOENT")) throw error;
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await write();
   }
