@@ -34,11 +34,11 @@ const APPLETS = `sh cat echo true false ls id sleep head tail dd wc sed grep mou
   stat test kill ps hostname env printf stty tty seq yes date chmod chown tr sync nproc cut sort md5sum find expr
   dirname basename mknod unshare ip awk trap usleep`.split(/\s+/);
 
-/** Waits for what must come true, however busy the machine; throws after ten seconds. */
+/** Waits for what must come true, however busy the machine; throws after thirty seconds. */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 30_000;
   while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`not within 10 s: ${condition}`);
+    if (performance.now() > end) throw new Error(`not within 30 s: ${condition}`);
     await Bun.sleep(5);
   }
 }
