@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { AF, bind, close, inetAddress, libc, listen, SOCK, socket } from "@gantry/sys";
+import { AF, bind, close, inetAddress, libc, listen, MSG, SOCK, socket, socketpair, writeAll } from "@gantry/sys";
 import { Type, writeName } from "./message.ts";
 import { DnsServer } from "./server.ts";
+import { type Control, listenTo } from "./worker.ts";
 
 const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
 
@@ -42,9 +43,10 @@ let upstream: Awaited<ReturnType<typeof startUpstream>>;
 let port = 0;
 let tcpPort = 0;
 
-/** An upstream on UDP (and TCP on the same port) that answers by name: "slow", "dead", "forged…" or 9.9.9.9. */
+/** An upstream on UDP (and TCP on the same port) that answers by name: "dead" not at all, "held" once `release` is called, others 9.9.9.9. */
 async function startUpstream() {
   const seen: string[] = [];
+  const held: (() => void)[] = [];
   const reply = (packet: Uint8Array): Uint8Array => {
     const out = new Uint8Array(packet.length + 16);
     out.set(packet);
@@ -68,7 +70,8 @@ async function startUpstream() {
           wrong[0] = wrong[0]! ^ 0xff;
           sock.send(wrong, fromPort, address);
         }
-        sock.send(answer, fromPort, address);
+        if (first === "held") held.push(() => sock.send(answer, fromPort, address));
+        else sock.send(answer, fromPort, address);
       },
     },
   });
@@ -85,6 +88,9 @@ async function startUpstream() {
   return {
     seen,
     port: udp.port,
+    release: () => {
+      for (const answer of held.splice(0)) answer();
+    },
     stop: () => {
       udp.close();
       tcp.stop(true);
@@ -92,9 +98,10 @@ async function startUpstream() {
   };
 }
 
-beforeEach(async () => {
+/** Opens the server; `timeoutMs` is how long it waits for an upstream: no test of an answer is to end by it. */
+async function open(timeoutMs = 30_000) {
   upstream = await startUpstream();
-  server = new DnsServer({ timeoutMs: 150, port: upstream.port, perContainer: 20 });
+  server = new DnsServer({ timeoutMs, port: upstream.port, perContainer: 20 });
   const udp = boundSocket(SOCK.DGRAM);
   const tcp = boundSocket(SOCK.STREAM);
   port = udp.port;
@@ -126,15 +133,18 @@ beforeEach(async () => {
     links: {},
   });
   pump = setInterval(() => server.turn(0), 1);
-});
+}
 
-afterEach(() => {
+function shut() {
   clearInterval(pump);
   server.close();
   upstream.stop();
-});
+}
 
-async function ask(packet: Uint8Array, timeoutMs = 2000): Promise<Uint8Array | null> {
+beforeEach(() => open());
+afterEach(shut);
+
+async function ask(packet: Uint8Array, timeoutMs = 30_000): Promise<Uint8Array | null> {
   const { promise, resolve } = Promise.withResolvers<Uint8Array | null>();
   const client = await Bun.udpSocket({ socket: { data: (_s, data) => resolve(new Uint8Array(data)) } });
   client.send(packet, port, "127.0.0.1");
@@ -167,6 +177,8 @@ test("a forged answer is passed over", async () => {
 });
 
 test("a dead upstream ends in SERVFAIL and delays no other query", async () => {
+  shut();
+  await open(150);
   const dead = ask(query("dead.example", Type.A));
   const quick = ask(query("web", Type.A));
   expect(await Promise.race([dead.then(() => "dead"), quick.then(() => "quick")])).toBe("quick");
@@ -175,9 +187,45 @@ test("a dead upstream ends in SERVFAIL and delays no other query", async () => {
 });
 
 test("more queries under way than a container may have are refused at once", async () => {
-  const all = await Promise.all(Array.from({ length: 40 }, (_, i) => ask(query("dead.example", Type.A, i))));
-  expect(all.filter((a) => a !== null && (a[3]! & 15) === 2)).toHaveLength(40);
-  expect(upstream.seen.length).toBe(20);
+  let refused = 0;
+  const all = Array.from({ length: 40 }, async (_, i) => {
+    const answer = (await ask(query("held.example", Type.A, i)))!;
+    if ((answer[3]! & 15) === 2) refused++;
+    // The others are under way all the while.
+    if (refused === 20) upstream.release();
+    return answer[3]! & 15;
+  });
+  expect((await Promise.all(all)).filter((code) => code === 0)).toHaveLength(20);
+  expect([refused, upstream.seen.length]).toEqual([20, 20]);
+});
+
+test("a question that is asked after something was told gets no answer from before", () => {
+  clearInterval(pump);
+  const client = socket(AF.INET, SOCK.DGRAM);
+  const to = inetAddress(LOOPBACK, port);
+  libc.connect(client, to, to.length);
+  const answerTo = (packet: Uint8Array) => {
+    libc.send(client, packet, packet.length, 0);
+    server.turn(30_000);
+    const answer = new Uint8Array(512);
+    return answer.subarray(0, Number(libc.recv(client, answer, answer.length, MSG.DONTWAIT)));
+  };
+  const [mine, theirs] = socketpair(AF.UNIX, SOCK.STREAM);
+  listenTo(server, theirs, () => {});
+  // Once taken from, the kernel keeps the questions' socket in front of what becomes ready later.
+  expect([...answerTo(query("web", Type.A)).subarray(-4)]).toEqual([10, 0, 0, 3]);
+  const record = {
+    networkId: "n",
+    networkName: "net",
+    containerId: "c3",
+    names: ["new"],
+    ipv4: ["10.0.0.4"],
+    ipv6: [],
+  };
+  const news: Control = { op: "endpoint", record: { ...record, links: {} } };
+  writeAll(mine, new TextEncoder().encode(`${JSON.stringify(news)}\n`));
+  expect([...answerTo(query("new", Type.A)).subarray(-4)]).toEqual([10, 0, 0, 4]);
+  for (const fd of [mine, client]) close(fd);
 });
 
 test("without upstreams, or for single labels with ndots set, unknown names fail here", async () => {

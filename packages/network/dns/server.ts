@@ -64,6 +64,7 @@ export class DnsServer {
   readonly #handlers = new Map<number, (events: number) => void>();
   readonly #connections = new Set<TcpConnection>();
   readonly #forwarder: Forwarder;
+  #news: (() => void) | undefined;
   readonly #packet = new Uint8Array(65536);
   readonly #peer = new Uint8Array(28);
   readonly #peerLength = new Uint32Array(1);
@@ -76,6 +77,15 @@ export class DnsServer {
   watch(fd: number, events: number, handler: (events: number) => void): void {
     this.#epoll.add(fd, events);
     this.#handlers.set(fd, handler);
+  }
+
+  /**
+   * As `watch`, for where the loop is told what to answer. It is read before each answer: who asks after something was told must not get
+   * an answer from before, and the order in which the kernel lists what is ready does not promise that.
+   */
+  watchNews(fd: number, handler: () => void): void {
+    this.watch(fd, EPOLL.IN, handler);
+    this.#news = handler;
   }
 
   rewatch(fd: number, events: number): void {
@@ -149,6 +159,7 @@ export class DnsServer {
       if (n < 0) return;
       const packet = this.#packet.subarray(0, n);
       const answer = this.#answer(sandbox, packet, true);
+      if (this.#sandboxes.get(sandbox.id) !== sandbox) return;
       if (answer === null) continue;
       if (answer === "forward") {
         const peer = this.#peer.slice(0, this.#peerLength[0]);
@@ -169,7 +180,9 @@ export class DnsServer {
     libc.sendto(fd, data, data.length, MSG.DONTWAIT | MSG.NOSIGNAL, peer, length);
   }
 
+  /** What to answer; the sandbox may be gone afterwards. */
   #answer(sandbox: Sandbox, packet: Uint8Array, udp: boolean): Uint8Array | "forward" | null {
+    this.#news?.();
     const query = parseQuery(packet);
     if (query === null) return null;
     if ("rcode" in query) return errorResponse(packet, query.rcode);
@@ -250,6 +263,7 @@ export class DnsServer {
 
   #serveTcpQuery(connection: TcpConnection, packet: Uint8Array): void {
     const answer = this.#answer(connection.sandbox, packet, false);
+    if (connection.closed) return;
     if (answer === null) return this.#closeConnection(connection);
     if (answer !== "forward") return this.#sendTcp(connection, answer);
     const client: Client = { tcp: true, reply: (response) => this.#sendTcp(connection, response) };

@@ -3,7 +3,7 @@
  * of JSON on a control socket (`Control`), so that neither a busy daemon delays names nor 50,000 queries a second delay
  * the daemon. Ends when the control socket is closed.
  */
-import { EPOLL, libc, MSG } from "@gantry/sys";
+import { libc, MSG } from "@gantry/sys";
 import type { EndpointRecord } from "../resolver.ts";
 import { DnsServer, type SandboxConfig } from "./server.ts";
 
@@ -16,22 +16,31 @@ export type Control =
 /** Serves until the control socket ends. */
 export function serve(controlFd: number): void {
   const server = new DnsServer();
-  const buffer = new Uint8Array(65536);
-  const decoder = new TextDecoder();
-  let text = "";
   let open = true;
-  server.watch(controlFd, EPOLL.IN, () => {
-    const n = Number(libc.recv(controlFd, buffer, buffer.length, MSG.DONTWAIT));
-    if (n === 0) open = false;
-    if (n <= 0) return;
-    text += decoder.decode(buffer.subarray(0, n), { stream: true });
-    const lines = text.split("\n");
-    text = lines.pop()!;
-    for (const line of lines) apply(server, JSON.parse(line) as Control);
+  listenTo(server, controlFd, () => {
+    open = false;
   });
   while (open) server.turn(60_000);
   server.unwatch(controlFd);
   server.close();
+}
+
+/** Has the server carry out what comes on the control socket, and says when it ended. */
+export function listenTo(server: DnsServer, controlFd: number, ended: () => void): void {
+  const buffer = new Uint8Array(65536);
+  const decoder = new TextDecoder();
+  let text = "";
+  server.watchNews(controlFd, () => {
+    for (;;) {
+      const n = Number(libc.recv(controlFd, buffer, buffer.length, MSG.DONTWAIT));
+      if (n === 0) ended();
+      if (n <= 0) return;
+      text += decoder.decode(buffer.subarray(0, n), { stream: true });
+      const lines = text.split("\n");
+      text = lines.pop()!;
+      for (const line of lines) apply(server, JSON.parse(line) as Control);
+    }
+  });
 }
 
 /** Carries out one control message. */
