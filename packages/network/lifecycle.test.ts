@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { inNetworkNamespace, Nftables, RouteNetlink } from "@gantry/sys";
 import type { NetworkController, NetworkEvent } from "./contract.ts";
 import { openNetwork } from "./open.ts";
+import { eventually } from "./testing/eventually.ts";
 import { request } from "./testing/request.ts";
 import { attempt, reach, serve, World } from "./testing/world.ts";
 
@@ -106,7 +107,7 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     await open();
     await net.restore([]);
     expect([net.list().some(({ Name }) => Name === "cut"), rows("cut")]).toEqual([false, 0]);
-    for (let tries = 0; tries < 200 && links().length > before.length; tries++) await Bun.sleep(10);
+    await eventually(() => links().length <= before.length);
     expect(links()).toEqual(before);
     await net.create({ Name: "cut" });
   });
@@ -215,7 +216,7 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     expect(tracked(world.host)).toContain("sport=53 ");
     await net.publish("box", {}, { "53/udp": [{ HostPort: "5300" }] });
     expect(attempt(outside, "10.209.0.1", 5300, dns)).toBeNull();
-    await until(() => !tracked(world.host).includes("sport=53 "));
+    await eventually(() => !tracked(world.host).includes("sport=53 "));
     expect(net.ports("box")).toEqual({
       "80/tcp": [
         { HostIp: "0.0.0.0", HostPort: "8080" },
@@ -232,7 +233,7 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     const address = net.endpoints("box")["bridge"]!.IPAddress!;
     expect(tracked(world.host)).toContain(`src=${address} dst=10.209.0.2 sport=53`);
     await net.release("box");
-    await until(() => !tracked(world.host).includes(`src=${address} dst=10.209.0.2 sport=53`));
+    await eventually(() => !tracked(world.host).includes(`src=${address} dst=10.209.0.2 sport=53`));
   });
 
   test("a failing start leaves nothing behind", async () => {
@@ -486,12 +487,6 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     expect(net.resolve(net.resolve("mine").Id.slice(0, 12)).Name).toBe("mine");
   });
 });
-
-/** Waits up to three seconds for what must come true. */
-async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 300 && !holds(); i++) await Bun.sleep(10);
-  expect(holds()).toBe(true);
-}
 
 const tracked = (namespaceFd: number): string =>
   inNetworkNamespace(

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { Nftables } from "@gantry/sys";
 import type { NetworkController } from "./contract.ts";
 import { type NetworkOptions, openNetwork } from "./open.ts";
+import { eventually } from "./testing/eventually.ts";
 import { request } from "./testing/request.ts";
 import { attempt, reach, reachSlowly, type Service, serve, World } from "./testing/world.ts";
 
@@ -237,7 +238,7 @@ describe.skipIf(process.getuid?.() !== 0)("networks' options", () => {
     };
     through();
     new Nftables().run("flush ruleset");
-    for (let i = 0; i < 200 && !new Nftables().run("list ruleset").includes("linked4"); i++) await Bun.sleep(20);
+    await eventually(() => new Nftables().run("list ruleset").includes("linked4"));
     through();
     const at = address("server");
     await net.release("linked");

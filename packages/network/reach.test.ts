@@ -117,7 +117,7 @@ describe.skipIf(process.getuid?.() !== 0)("published ports", () => {
     const listing = new Nftables().run("list map inet gantry-gtbr0 proxy6_any");
     const relay = Number(/17 \. 5301 : (\d+)|udp \. 5301 : (\d+)/.exec(listing)?.slice(1).find(Boolean));
     expect(relay).toBeGreaterThan(0);
-    expect(await askSlowly(outside, "fd00:209::1", relay, dns)).toBeNull();
+    expect(await askSlowly(outside, "fd00:209::1", relay, dns, 1000)).toBeNull();
     const service = serve(four.fd, "tcp", "0.0.0.0", 80);
     expect(await reachSlowly(outside, "fd00:209::1", 8081, service)).toBe("10.200.0.1");
     expect(await reachSlowly(world.host, "::1", 8081, service)).toBe("10.200.0.1");

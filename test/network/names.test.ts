@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
 let engine: TestEngine;
@@ -118,13 +119,14 @@ describe.skipIf(!canRunContainers)("names of containers", () => {
     );
     const ports = async () => (await engine.docker("port", "page")).stdout.trim().split("\n").filter(Boolean);
     const status = async (address: string) =>
-      fetch(`http://${address}/passwd`, { signal: AbortSignal.timeout(3000) }).then(
+      fetch(`http://${address}/passwd`, { signal: AbortSignal.timeout(30_000) }).then(
         (r) => r.status,
         () => 0,
       );
     const update = async (body: object) => engine.api("POST", "/v1.50/containers/page/update", body);
     const first = (await ports())[0]!.split(" -> ")[1]!;
-    expect(await status(first)).toBe(200);
+    // Its server listens some time after the container has begun.
+    await eventually(async () => (await status(first)) === 200);
     expect((await update({ PublishAdd: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } })).status).toBe(200);
     expect(await ports()).toHaveLength(2);
     const second = (await ports()).map((line) => line.split(" -> ")[1]!).find((address) => address !== first)!;
@@ -176,5 +178,5 @@ describe.skipIf(!canRunContainers)("names of containers", () => {
     expect(await inside("late", LOOKUP("web"))).toBe("");
     expect(await inside("late", "nslookup web 2>&1")).toContain("127.0.0.11");
     await engine.docker("rm", "-f", "late", "edited");
-  }, 30_000);
+  });
 });

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
 const wanted = process.env["GANTRY_TEST_SERVICES"] !== undefined && canRunContainers;
@@ -31,14 +32,6 @@ describe.skipIf(!wanted)("real services", () => {
     const { code, stdout, stderr } = await engine.docker(...args);
     if (code !== 0) throw new Error(`docker ${args.join(" ")}: ${stderr}`);
     return stdout.trim();
-  }
-
-  async function eventually(what: () => Promise<boolean>): Promise<void> {
-    for (let i = 0; i < 150; i++) {
-      if (await what()) return;
-      await Bun.sleep(100);
-    }
-    throw new Error("it did not come about within 15 s");
   }
 
   beforeAll(async () => {

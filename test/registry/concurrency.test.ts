@@ -29,11 +29,12 @@ test.skipIf(!registryInstalled)(
       await seed(registry.url, "one", "1", one);
       await seed(registry.url, "two", "1", relative(one));
       const names = [`${registry.host}/one:1`, `${registry.host}/two:1`] as const;
-      const end = Date.now() + 4000;
+      const bound = performance.now() + 40_000;
       let pulls = 0;
       let removals = 0;
+      const enough = () => pulls >= 16 && removals >= 12;
       const until = async (work: () => Promise<unknown>) => {
-        while (Date.now() < end) {
+        while (!enough() && performance.now() < bound) {
           await work();
           await Bun.sleep(Math.random() * 8);
         }
@@ -61,8 +62,7 @@ test.skipIf(!registryInstalled)(
         until(aborted),
         until(() => engine.storage.collect()),
       ]);
-      expect(pulls).toBeGreaterThan(5);
-      expect(removals).toBeGreaterThan(5);
+      expect(enough()).toBe(true);
       await engine.check();
       for (const name of names) await engine.pull(name);
       await engine.check();
@@ -80,5 +80,4 @@ test.skipIf(!registryInstalled)(
       await engine.close();
     }
   },
-  30_000,
 );

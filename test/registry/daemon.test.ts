@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 import { FaultProxy } from "./support/fault-proxy.ts";
 import { makeImage, seed } from "./support/images.ts";
@@ -50,7 +51,7 @@ describe.skipIf(!registryInstalled || !canRunContainers)(
       expect(await ok("rmi", name)).toContain(`Deleted: ${image.config.digest}`);
       expect(await refused("rmi", name)).toBe(`Error response from daemon: No such image: ${name}`);
       expect(await refused("pull", `${registry.host}/app:nope`)).toContain("manifest unknown: manifest unknown");
-    }, 30_000);
+    });
 
     test("login, a private push and pull, logout", async () => {
       const name = `${locked.host}/team/app:1`;
@@ -81,10 +82,7 @@ describe.skipIf(!registryInstalled || !canRunContainers)(
         const name = `${proxy.host}/crash:1`;
         const pulling = engine.docker("pull", name);
         const partial = join(engine.dataRoot, "content/ingest", slow.digest.replace(":", "-"));
-        const deadline = Date.now() + 15_000;
-        while (Date.now() < deadline && !((await Bun.file(partial).exists()) && Bun.file(partial).size >= 2_000_000)) {
-          await Bun.sleep(20);
-        }
+        await eventually(async () => (await Bun.file(partial).exists()) && Bun.file(partial).size >= 2_000_000);
         await engine.crash();
         expect((await pulling).code).not.toBe(0);
         await engine.restart();

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "../eventually.ts";
 import { CutLine } from "./support/cut-line.ts";
 import { statuses, TestEngine } from "./support/engine.ts";
 import { type Fault, FaultProxy, type Seen } from "./support/fault-proxy.ts";
@@ -68,8 +69,7 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
       try {
         await expect(engine.pull(name)).rejects.toThrow("no space left on device");
         expect(proxy.seen.filter((seen) => blob(seen) && seen.path.includes(image.layers[0]!.digest)).length).toBe(1);
-        for (let tries = 0; tries < 100 && readdirSync(ingest).length > 0; tries++) await Bun.sleep(10);
-        expect(readdirSync(ingest)).toEqual([]);
+        await eventually(() => readdirSync(ingest).length === 0);
         expect(readdirSync(`${engine.root}/layers`)).toEqual(["init"]);
         await nothing();
       } finally {
@@ -82,7 +82,8 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
 
   test("stalls are noticed and resumed", async () => {
     onBlobs((before) => (before === 0 ? { kind: "stall", after: 200_000 } : undefined));
-    engine.config = { ...engine.config, stallTimeout: 400 };
+    // So often, because where the machine itself stands still that counts as a stall too.
+    engine.config = { ...engine.config, stallTimeout: 400, maxDownloadAttempts: 30 };
     const said = statuses(await engine.pull(name));
     expect(said.some((line) => line.includes("Retrying in 1 second"))).toBe(true);
     await right();
@@ -224,13 +225,11 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
     const abort = new AbortController();
     proxy.plan = (seen, before) =>
       seen.path.includes(layer!.digest) && before === 0 ? { kind: "stall", after: 4_000_000 } : undefined;
-    engine.config = { ...engine.config, stallTimeout: 20_000 };
+    engine.config = { ...engine.config, stallTimeout: 60_000 };
     const pulling = engine.pull(bigName, { signal: abort.signal });
     const ingest = join(engine.root, "content/ingest");
-    const deadline = Date.now() + 5000;
-    while (Date.now() < deadline && !proxy.seen.some(({ path }) => path.includes(layer!.digest))) await Bun.sleep(10);
-    const arrived = () => readdirSync(ingest).reduce((sum, name) => sum + statSync(join(ingest, name)).size, 0);
-    while (Date.now() < deadline && arrived() < 2_000_000) await Bun.sleep(10);
+    await eventually(() => proxy.seen.some(({ path }) => path.includes(layer!.digest)));
+    await eventually(() => readdirSync(ingest).reduce((sum, one) => sum + statSync(join(ingest, one)).size, 0) >= 2e6);
     abort.abort(new Error("stopped"));
     await expect(pulling).rejects.toThrow("stopped");
     expect(readdirSync(ingest)).toEqual([layer!.digest.replace(":", "-")]);
@@ -267,7 +266,7 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
     } finally {
       line.stop();
     }
-  }, 20_000);
+  });
 
   test("a registry that knows how far an upload came gets only the rest", async () => {
     await engine.pull(`${registry.host}/app:1`);

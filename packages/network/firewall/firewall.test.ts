@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { Nftables } from "@gantry/sys";
 import type { NetworkController } from "../contract.ts";
 import { openNetwork } from "../open.ts";
+import { eventually } from "../testing/eventually.ts";
 import { request } from "../testing/request.ts";
 import { attempt, reach, type Service, serve, World } from "../testing/world.ts";
 
@@ -116,12 +117,6 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall among others", () => {
 });
 
 /** Lines without the order that sets are listed in. */
-/** Waits for what the watch over the rules brings about, once a second. */
-async function eventually(condition: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 100 && !condition(); tries++) await Bun.sleep(100);
-  expect(condition()).toBe(true);
-}
-
 const sorted = (text: string) =>
   text
     .replace(/counter packets \d+ bytes \d+/g, "counter")

@@ -95,7 +95,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Runn
       probe.catch(() => resolve(false));
     });
     if (up) return { host: `127.0.0.1:${port}`, url, stop };
-    if (i > 200 || child.exitCode !== null) {
+    if (i > 1600 || child.exitCode !== null) {
       const log = await Bun.file(join(dir, "log")).text();
       await stop();
       throw new Error(`docker-registry did not start: ${log.slice(-2000)}`);
