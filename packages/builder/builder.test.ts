@@ -142,14 +142,13 @@ describe.skipIf(!f)("stages", () => {
       ["a", "b"]
         .map(
           (name) =>
-            `FROM busybox AS ${name}\nRUN cat /proc/uptime > /${name}; sleep 0.7; cat /proc/uptime >> /${name}\n`,
+            `FROM busybox AS ${name}\nRUN --mount=type=cache,target=/both touch /both/${name}; until test -e /both/a -a -e /both/b; do usleep 20000; done; echo met > /${name}\n`,
         )
         .join("") +
       "FROM busybox AS no\nRUN exit 1\nFROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\nRUN cat /a /b";
     const { text, error } = await fixture.build(dockerfile, {}, { noCache: true });
     expect(error).toBeNull();
-    const [beganA, endedA, beganB, endedB] = said(text).split("\n").map(Number.parseFloat);
-    expect([beganA! < endedB!, beganB! < endedA!]).toEqual([true, true]);
+    expect(said(text)).toBe("met\nmet");
     expect(text).toContain("Step 8/8 : RUN cat /a /b");
   });
   test("one that fails ends the others", async () => {
@@ -327,9 +326,8 @@ describe.skipIf(!f)("RUN --mount", () => {
       "RUN --mount=type=cache,target=/c/deep,id=t1 ls /c/deep; echo $$ > /c/deep/f\nRUN ls -d /c /c/deep 2>&1 || true";
     expect(await run(lines)).toBe("ls: /c: No such file or directory\nls: /c/deep: No such file or directory");
     expect((await run(lines)).split("\n")[0]).toBe("f");
-    expect((await fixture.builder.usage()).filter((record) => record.type === "exec.cachemount")).toMatchObject([
-      { description: "cached mount t1", usageCount: 2 },
-    ]);
+    const record = (await fixture.builder.usage()).find(({ description }) => description === "cached mount t1");
+    expect(record).toMatchObject({ type: "exec.cachemount", usageCount: 2 });
   });
   test("cache: locked ones wait", async () => {
     const line = (n: number) =>

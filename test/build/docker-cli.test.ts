@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 import { CASES, type Case, comparable, contextOf, docker, imageOf, treeOf } from "./cases.ts";
 
@@ -150,7 +151,7 @@ describe.skipIf(!canRunContainers)("docker build", () => {
     const child = await sleepingBuild();
     child.kill("SIGINT");
     await child.exited;
-    await until(() => !hasSleep());
+    await eventually(() => !hasSleep());
   });
 
   test("kill -9 of the daemon in the middle of a build", async () => {
@@ -206,8 +207,3 @@ describe.skipIf(!canRunContainers)("docker build", () => {
     });
   });
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 100 && !condition(); i++) await Bun.sleep(50);
-  expect(condition()).toBe(true);
-}

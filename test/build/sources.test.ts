@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 import { makeImage, seed } from "../registry/support/images.ts";
 import { freePort, type RunningRegistry, registryInstalled, startRegistry } from "../registry/support/registry.ts";
@@ -98,7 +99,13 @@ describe.skipIf(!canRunContainers)("where builds come from", () => {
         { stdout: "ignore", stderr: "ignore" },
       );
       url = `git://127.0.0.1:${port}/repo/.git`;
-      await Bun.sleep(300);
+      await eventually(
+        async () =>
+          await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } }).then(
+            (socket) => socket.end() !== null,
+            () => false,
+          ),
+      );
     });
     afterAll(async () => {
       daemon?.kill();

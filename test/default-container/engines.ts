@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { type Facts, parseFacts } from "./facts.ts";
 
 const IMAGE = "gantry-test-probe";
-const TIMEOUT_SECONDS = "30";
+const TIMEOUT_SECONDS = "55";
 
 export interface Probe {
   /** Archive of a file system with nothing but /probe. */

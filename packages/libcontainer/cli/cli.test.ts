@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RuntimeSpec } from "@gantry/spec";
 import { openCgroups } from "../cgroups/index.ts";
-import { canRun, dockerSpec, makeBusybox } from "../testing.ts";
+import { canRun, dockerSpec, eventually, makeBusybox } from "../testing.ts";
 import { parseArguments, parseSignal } from "./arguments.ts";
 
 describe("arguments", () => {
@@ -55,7 +55,7 @@ describe.skipIf(!canRun)("gantry-runtime", () => {
     const child = Bun.spawn({
       cmd: [process.execPath, main, "--root", join(root, "state"), ...words],
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: 20_000,
+      timeout: 50_000,
     });
     const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
     return { stdout, stderr, code: await child.exited };
@@ -111,7 +111,7 @@ describe.skipIf(!canRun)("gantry-runtime", () => {
     expect((await runtime("resume", id)).code).toBe(0);
     expect((await runtime("list", "-q")).stdout).toContain(id);
     expect((await runtime("kill", id, "KILL")).code).toBe(0);
-    for (let i = 0; i < 100 && (await state()).status !== "stopped"; i++) await Bun.sleep(5);
+    await eventually(async () => (await state()).status === "stopped");
     expect((await runtime("kill", id)).stderr).toBe("container not running\n");
     expect((await runtime("delete", id)).code).toBe(0);
     expect((await runtime("state", id)).stderr).toBe("container does not exist\n");

@@ -200,7 +200,7 @@ describe.skipIf(!existsSync(shimPath))("the shim refuses what is no plan, and do
     const fd = memfd("plan", 1);
     try {
       writeAll(fd, bytes);
-      const result = Bun.spawnSync({ cmd: [shimPath], stdio: ["ignore", "ignore", "pipe", fd], timeout: 5000 });
+      const result = Bun.spawnSync({ cmd: [shimPath], stdio: ["ignore", "ignore", "pipe", fd], timeout: 30_000 });
       return { code: result.exitCode, text: result.stderr!.toString() };
     } finally {
       close(fd);

@@ -80,7 +80,7 @@ describe.skipIf(!canRun)("a shim under pressure", () => {
       }),
     );
     expect(codes).toEqual(Array.from({ length: 40 }, (_, i) => i));
-  }, 30_000);
+  });
 
   test("sixty execs at once in one container, forgotten when done", async () => {
     const { task } = await bench.create(dockerSpec(["sleep", "100"]));
@@ -102,7 +102,7 @@ describe.skipIf(!canRun)("a shim under pressure", () => {
     await eventually(async () => (await task.findExec("e7")) === null);
     await task.kill(9);
     await task.wait();
-  }, 30_000);
+  });
 
   const early = (args: string[]) => ({
     id: `early-${args.join("-").replace(/[^a-z-]/g, "")}`,

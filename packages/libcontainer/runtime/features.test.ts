@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { OciMount, RuntimeSpec } from "@gantry/spec";
 import { mount, umount } from "@gantry/sys";
 import type { LogTarget } from "../contract.ts";
-import { Bench, canRun, dockerSpec, logLines } from "../testing.ts";
+import { Bench, canRun, dockerSpec, eventually, logLines } from "../testing.ts";
 
 const MS_BIND = 4096;
 
@@ -225,7 +225,7 @@ describe.skipIf(!canRun)("what a spec can ask for", () => {
     });
     const { status } = await bench.run(spec);
     expect(status).toMatchObject({ exitCode: 137, oomKilled: true });
-  }, 20_000);
+  });
 
   test("hooks of all stages, in order, with the state on stdin", async () => {
     const file = join(bench.root, "hooks");
@@ -234,7 +234,7 @@ describe.skipIf(!canRun)("what a spec can ask for", () => {
       {
         path: "/bin/sh",
         args: ["sh", "-c", `echo ${name} $(cat) >> ${file}`],
-        timeout: 5,
+        timeout: 50,
         env: ["PATH=/usr/bin:/bin"],
       },
     ];
@@ -386,7 +386,7 @@ describe.skipIf(!canRun)("what a spec can ask for", () => {
     await task.start();
     await reader.read();
     const { renameSync } = await import("node:fs");
-    await Bun.sleep(20);
+    await eventually(() => logLines(logPath).length === 1);
     renameSync(logPath, `${logPath}.moved`);
     await task.reopenLog();
     await stdin.write(new TextEncoder().encode("go\n"));

@@ -44,12 +44,14 @@ describe.skipIf(!canRun)("a log for which there is no room", () => {
     );
 
   test("a full disk costs whole lines, not the container nor what comes after", async () => {
-    await onDisk("size=256k", { maxSize: 0, maxFile: 1 }, async (path) => {
+    await onDisk("size=8m", { maxSize: 0, maxFile: 1 }, async (path) => {
       await eventually(() => readFileSync(path).length > 2000);
-      try {
-        for (;;) writeFileSync(`${path}.filler`, Buffer.alloc(100), { flag: "a" });
-      } catch {
-        // Full.
+      for (const size of [1 << 16, 100]) {
+        try {
+          for (;;) writeFileSync(`${path}.filler`, Buffer.alloc(size), { flag: "a" });
+        } catch {
+          // Full.
+        }
       }
       await Bun.sleep(300);
       const full = numbers(path).at(-1)!;

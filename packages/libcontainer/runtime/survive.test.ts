@@ -160,7 +160,7 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
     const lines = readFileSync(logPath, "latin1").split("\n").length - 1;
     expect(lines).toBe(1_000_000);
     await task.delete();
-  }, 30_000);
+  });
 
   test("debris is no task", async () => {
     const debris = join(bench.root, "debris");
@@ -192,11 +192,9 @@ describe.skipIf(!canRun)("what outlives the daemon", () => {
       await exec.wait();
       await output;
     }
-    await Bun.sleep(600);
-    expect(descriptors(shim)).toBeLessThanOrEqual(12);
-    const rss = Number(/^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${shim}/status`, "utf8"))![1]);
-    expect(rss).toBeLessThan(1024);
-    console.log(`idle shim: ${rss} KiB resident`);
+    const rss = () => Number(/^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${shim}/status`, "utf8"))![1]);
+    await eventually(() => descriptors(shim) <= 12 && rss() < 1024);
+    console.log(`idle shim: ${rss()} KiB resident`);
     await task.kill(9);
     await task.wait();
     await task.delete();
