@@ -12,7 +12,7 @@ import {
   utimesSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { CliError } from "./errors.ts";
 import { readTar, type TarEntry } from "./tar.ts";
 
@@ -45,16 +45,30 @@ export async function extractTree(
       removeFile(path);
       if (entry.type === "symlink") symlinkSync(entry.linkname, path);
       else if (entry.type === "link") linkSync(safeJoin(dir, renamed(entry.linkname)), path);
+      else if (entry.type !== "file") await makeNode(path, entry);
       else await writeFile(path, entry, content());
     }
     if (options.owner && entry.type !== "link") lchownSync(path, entry.uid, entry.gid);
-    if (entry.type === "file" || entry.type === "directory") {
+    if (entry.type !== "symlink" && entry.type !== "link") {
       chmodSync(path, entry.mode);
       times.push([path, entry.mtime]);
     }
   }
   // Directories last: what is put into them changes their time.
   for (const [path, mtime] of times.reverse()) utimesSync(path, mtime, mtime);
+}
+
+/** A pipe or device. */
+async function makeNode(path: string, { type, mode, device }: TarEntry): Promise<void> {
+  // Few archives have one: the kernel's calls are loaded for these only.
+  const { makedev, mknodat, S } = await import("@gantry/sys");
+  const kind = type === "fifo" ? S.IFIFO : type === "block" ? S.IFBLK : S.IFCHR;
+  const parent = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    mknodat(parent, basename(path), kind | mode, makedev(device?.major ?? 0, device?.minor ?? 0));
+  } finally {
+    closeSync(parent);
+  }
 }
 
 /** Joins below a directory; every part on the way has to be a real directory. */

@@ -1,10 +1,12 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import {
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -13,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makedev, mknodat, S } from "@gantry/sys";
 import { extractTree } from "./extract-tree.ts";
 import { readTar, type TarEntry, tarEnd, tarHeader, tarPadding } from "./tar.ts";
 import { archiveTree } from "./tree-archive.ts";
@@ -57,6 +60,36 @@ test("a tree comes back as it was: long and foreign names, links, modes", async 
   expect(lstatSync(join(target, "copy/big2")).ino).toBe(lstatSync(join(target, "copy/big")).ino);
   expect(readlinkSync(join(target, "copy/link"))).toBe("../outside");
   expect(lstatSync(join(target, "copy/run.sh")).mode & 0o777).toBe(0o755);
+});
+
+test("pipes and devices come along", async () => {
+  const source = join(root, "nodes");
+  mkdirSync(source);
+  const made = (name: string, mode: number, device = 0n) => {
+    const fd = openSync(source, "r");
+    mknodat(fd, name, mode, device);
+    closeSync(fd);
+  };
+  made("pipe", S.IFIFO | 0o600);
+  const nodes = ["pipe"];
+  try {
+    made("null", S.IFCHR | 0o640, makedev(1, 3));
+    made("disk", S.IFBLK | 0o600, makedev(511, 70_000));
+    nodes.push("null", "disk");
+  } catch {
+    // Only root makes devices.
+  }
+  linkSync(join(source, "pipe"), join(source, "pipe2"));
+  const target = join(root, "nodes-target");
+  mkdirSync(target);
+  await extractTree(archiveTree(source, { name: "nodes" }), target, { rename: "copy", owner: false });
+  const facts = (dir: string) =>
+    nodes.map((name) => {
+      const { mode, rdev } = lstatSync(join(dir, name));
+      return { name, mode, rdev };
+    });
+  expect(facts(join(target, "copy"))).toEqual(facts(source));
+  expect(lstatSync(join(target, "copy/pipe")).nlink).toBe(2);
 });
 
 describe("a hostile archive writes nothing outside", () => {

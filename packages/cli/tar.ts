@@ -2,7 +2,7 @@
 
 export interface TarEntry {
   name: string;
-  type: "file" | "directory" | "symlink" | "link" | "other";
+  type: "file" | "directory" | "symlink" | "link" | "fifo" | "character" | "block" | "other";
   /** Permission bits. */
   mode: number;
   uid: number;
@@ -11,10 +11,26 @@ export interface TarEntry {
   mtime: number;
   size: number;
   linkname: string;
+  /** Of a device; 0, 0 without. */
+  device?: Device;
+}
+
+export interface Device {
+  major: number;
+  minor: number;
 }
 
 const BLOCK = 512;
-const TYPES: Record<TarEntry["type"], string> = { file: "0", link: "1", symlink: "2", directory: "5", other: "0" };
+const TYPES: Record<TarEntry["type"], string> = {
+  file: "0",
+  link: "1",
+  symlink: "2",
+  character: "3",
+  block: "4",
+  directory: "5",
+  fifo: "6",
+  other: "0",
+};
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -67,6 +83,10 @@ function block(entry: TarEntry, type: string): Uint8Array {
   text(156, 1, type);
   text(157, 100, entry.linkname);
   text(257, 8, "ustar\x0000");
+  if (entry.device !== undefined) {
+    octal(329, 8, entry.device.major);
+    octal(337, 8, entry.device.minor);
+  }
   out.fill(32, 148, 156);
   const sum = out.reduce((all, byte) => all + byte, 0);
   text(148, 8, `${sum.toString(8).padStart(6, "0")}\0 `);
@@ -111,15 +131,19 @@ export async function* readTar(
     const prefix = cString(head.subarray(345, 500));
     const ustar = cString(head.subarray(257, 262)) === "ustar" && head[262] === 0;
     const short = cString(head.subarray(0, 100));
+    const kind = typeOf(type, short);
     const entry: TarEntry = {
       name: pax.path ?? (longName || (ustar && prefix ? `${prefix}/${short}` : short)),
-      type: typeOf(type, short),
+      type: kind,
       mode: number(head, 100, 8) & 0o7777,
       uid: pax.uid ? Number(pax.uid) : number(head, 108, 8),
       gid: pax.gid ? Number(pax.gid) : number(head, 116, 8),
       mtime: pax.mtime ? Number(pax.mtime) : number(head, 136, 12),
       size,
       linkname: pax.linkpath ?? (longLink || cString(head.subarray(157, 257))),
+      ...(kind === "character" || kind === "block"
+        ? { device: { major: number(head, 329, 8), minor: number(head, 337, 8) } }
+        : {}),
     };
     pax = {};
     longName = "";
@@ -144,6 +168,9 @@ function typeOf(letter: string, name: string): TarEntry["type"] {
   if (letter === "5") return "directory";
   if (letter === "2") return "symlink";
   if (letter === "1") return "link";
+  if (letter === "3") return "character";
+  if (letter === "4") return "block";
+  if (letter === "6") return "fifo";
   if (letter === "0" || letter === "\0" || letter === "7") return name.endsWith("/") ? "directory" : "file";
   return "other";
 }

@@ -1,6 +1,6 @@
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
-import { type TarEntry, tarEnd, tarHeader, tarPadding } from "./tar.ts";
+import { type Device, type TarEntry, tarEnd, tarHeader, tarPadding } from "./tar.ts";
 
 export interface ArchiveOptions {
   /** The name of the top entry in the archive. */
@@ -57,15 +57,29 @@ function describe(path: string, name: string, stat: Stats, seen: Map<string, str
   };
   if (stat.isDirectory()) return { ...base, name: `${name.replace(/\/$/, "")}/`, type: "directory" };
   if (stat.isSymbolicLink()) return { ...base, name, type: "symlink", linkname: readlinkSync(path) };
-  // Sockets, pipes and devices do not go into a context or a copy.
-  if (!stat.isFile()) return undefined;
+  // A socket means nothing without who listens to it, and tar has no word for one.
+  const special = !stat.isFile();
+  if (special && !(stat.isFIFO() || stat.isCharacterDevice() || stat.isBlockDevice())) return undefined;
   if (stat.nlink > 1) {
     const key = `${stat.dev}:${stat.ino}`;
     const first = seen.get(key);
     if (first) return { ...base, name, type: "link", linkname: first };
     seen.set(key, name);
   }
+  if (stat.isFIFO()) return { ...base, name, type: "fifo" };
+  if (special) {
+    return { ...base, name, type: stat.isBlockDevice() ? "block" : "character", device: deviceOf(stat.rdev) };
+  }
   return { ...base, name, type: "file", size: stat.size };
+}
+
+/** Linux's 12 bits and 20 bits of a device's number. */
+function deviceOf(rdev: number): Device {
+  const number = BigInt(rdev);
+  return {
+    major: Number(((number >> 8n) & 0xfffn) | ((number >> 32n) & 0xfffff000n)),
+    minor: Number((number & 0xffn) | ((number >> 12n) & 0xffffff00n)),
+  };
 }
 
 async function* content(path: string, size: number): AsyncGenerator<Uint8Array> {
