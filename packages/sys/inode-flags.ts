@@ -8,6 +8,8 @@ const FS_IOC_SETFLAGS = 0x40086602;
 export const FS_FL = {
   /** ext4 puts the directories in this one into block groups far from each other, as if they had nothing to do with one another. */
   TOPDIR: 0x20000,
+  /** btrfs writes to a file in place; goes for an empty file only. */
+  NOCOW: 0x800000,
 } as const;
 
 /** The flags of what is at a path; null where its file system has none. Throws SysError where it cannot be opened. */

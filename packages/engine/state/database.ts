@@ -1,6 +1,7 @@
 import { constants, Database } from "bun:sqlite";
-import { statSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { systemError } from "@gantry/spec";
+import { addInodeFlags, FS_FL } from "@gantry/sys";
 
 /** What the log of changes grows to before SQLite copies it into the database (1,000 pages), and somewhat more. */
 const LOG_BYTES = 1100 * 4120;
@@ -15,6 +16,7 @@ const PAGE = 4096;
  * one the daemon still starts, ends and removes what it is told to.
  */
 export function openDatabase(path: string): Database {
+  for (const file of [path, `${path}-wal`]) inPlace(file);
   const database = new Database(path, { create: true, strict: true });
   database.run("PRAGMA locking_mode = EXCLUSIVE");
   // One that is told to end may take as long.
@@ -38,6 +40,16 @@ export function openDatabase(path: string): Database {
     // The disk is full already: at another start then.
   }
   return database;
+}
+
+/**
+ * Makes a file that btrfs is to overwrite in place, where it is not there yet: it writes elsewhere otherwise, for which a full
+ * disk has no room, and breaks the file into ever smaller pieces.
+ */
+function inPlace(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  closeSync(openSync(path, "a", 0o644));
+  addInodeFlags(path, FS_FL.NOCOW);
 }
 
 /**
