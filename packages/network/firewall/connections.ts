@@ -11,9 +11,13 @@ export class ConnectionSweeper {
   private wanted = new Map<string, ConntrackMatch>();
   private timer: Timer | undefined;
   private running: Promise<void> = Promise.resolve();
-  private underway: ConntrackMatch[] = [];
+  /** Asked for and not done yet, whether its turn has come or not. */
+  private readonly underway = new Set<ConntrackMatch>();
 
-  constructor(private readonly warn: (text: string) => void) {}
+  constructor(
+    private readonly warn: (text: string) => void,
+    private readonly forget: (match: ConntrackMatch) => Promise<unknown> = deleteConntrack,
+  ) {}
 
   later(matches: ConntrackMatch[]): void {
     for (const match of matches) {
@@ -30,7 +34,7 @@ export class ConnectionSweeper {
 
   /** Waits where connections to one of the addresses are still to be forgotten: new ones must not be among them. */
   async settle(addresses: string[]): Promise<void> {
-    if (this.wanted.size === 0 && this.underway.length === 0) return;
+    if (this.wanted.size === 0 && this.underway.size === 0) return;
     const pending = [...this.wanted.values(), ...this.underway];
     if (pending.some((match) => match.flows === undefined && addresses.includes(match.to))) await this.now();
   }
@@ -41,17 +45,17 @@ export class ConnectionSweeper {
     this.timer = undefined;
     const matches = [...this.wanted.values()];
     this.wanted = new Map();
+    for (const match of matches) this.underway.add(match);
     this.running = this.running.then(async () => {
-      this.underway = matches;
       for (const match of matches) {
         try {
-          await deleteConntrack(match);
+          await this.forget(match);
         } catch (error) {
           this.warn(`cannot drop connections: ${(error as Error).message}`);
           break;
         }
       }
-      this.underway = [];
+      for (const match of matches) this.underway.delete(match);
     });
     await this.running;
   }
