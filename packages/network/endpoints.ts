@@ -66,7 +66,7 @@ export class Endpoints {
     wantedInterfaceName(settings);
   }
 
-  /** Allocates a new endpoint; the caller adds it to the sandbox. */
+  /** Allocates a new endpoint and adds it to the sandbox; from then on its network cannot be removed. */
   async create(sandbox: Sandbox, network: NetworkRecord, settings: EndpointSettings): Promise<Endpoint> {
     if (network.configOnly) throw forbidden("cannot create endpoint on configuration-only network");
     this.check(network, settings);
@@ -92,6 +92,7 @@ export class Endpoints {
     this.networks.refuseLeaving(network);
     if (driver.name === "host" || driver.name === "null") {
       endpoint.mac = "";
+      sandbox.endpoints.push(endpoint);
       return endpoint;
     }
     try {
@@ -110,10 +111,13 @@ export class Endpoints {
         endpoint.gateway6 = gatewayOf(network, endpoint.ipv6);
       }
       await driver.createEndpoint?.(network, endpoint);
+      // Removed while a plugin was asked.
+      this.networks.refuseLeaving(network);
     } catch (error) {
       await this.releaseAddresses(network, endpoint);
       throw error;
     }
+    sandbox.endpoints.push(endpoint);
     return endpoint;
   }
 

@@ -112,6 +112,30 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
     await net.create({ Name: "cut" });
   });
 
+  test("a bridge that is still being deleted is nobody else's", async () => {
+    const Options = { "com.docker.network.bridge.name": "gtown0" };
+    await net.create({ Name: "before", Options });
+    const removed = net.remove("before");
+    await expect(net.create({ Name: "after", Options })).rejects.toThrow("networks have same bridge name");
+    await removed;
+    await net.create({ Name: "after", Options });
+    const netlink = RouteNetlink.open();
+    expect(netlink.link("gtown0")).not.toBeNull();
+    netlink.close();
+  });
+
+  test("a disconnect that a kill interrupts has happened", async () => {
+    await net.create({ Name: "left" });
+    const box = await start("leaver", { networkMode: "left" });
+    await net.connect("leaver", "bridge", {});
+    const leaving = net.disconnect("leaver", "left", false);
+    // What a daemon finds that is started now.
+    const row = db.query("SELECT record FROM sandboxes WHERE container = 'leaver'").get() as { record: string };
+    expect(JSON.parse(row.record).endpoints).toHaveLength(1);
+    await leaving;
+    expect(linksOf(box.fd).sort()).toEqual(["eth1", "lo"]);
+  });
+
   test("the modes host, none and container: leave the namespace alone, but for loopback", async () => {
     const none = await start("none-box", { networkMode: "none" });
     expect(inside(none.fd)).toEqual({ links: ["lo"], addresses: ["lo 127.0.0.1/8", "lo ::1/128"], routes: [] });

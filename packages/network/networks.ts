@@ -64,9 +64,10 @@ export class Networks {
     return this.drivers.ipam(network.ipam.driver);
   }
 
-  /** Throws notFound where the network is being removed. */
+  /** Throws notFound where the network is being removed, or was. */
   refuseLeaving(network: NetworkRecord): void {
-    if (this.leaving.has(network)) throw notFound(`network ${network.name} not found`);
+    if (this.leaving.has(network) || this.byId.get(network.id) !== network)
+      throw notFound(`network ${network.name} not found`);
   }
 
   /** Puts a network in that is already on disk, or that the daemon makes by itself. */

@@ -38,7 +38,7 @@ export class Sandboxes {
     this.byContainer.set(sandbox.containerId, sandbox);
     try {
       for (const [network, settings] of this.wantedNetworks(sandbox, request)) {
-        sandbox.endpoints.push(await this.parts.endpoints.create(sandbox, network, settings));
+        await this.parts.endpoints.create(sandbox, network, settings);
       }
       // A namespace that others still share may answer for an address that it no longer has.
       if (sandbox.endpoints.some((endpoint) => endpoint.announce)) await this.parts.host.sweep();
@@ -136,11 +136,12 @@ export class Sandboxes {
     }
     const hosts = this.parts.names.hosts(sandbox);
     const endpoint = await this.parts.endpoints.create(sandbox, network, settings);
-    if (sandbox.mode === "none") sandbox.mode = "network";
-    const namespace = Namespace.of(sandbox.pid);
+    const { mode } = sandbox;
+    if (mode === "none") sandbox.mode = "network";
+    let namespace: Namespace | null = null;
     try {
+      namespace = Namespace.of(sandbox.pid);
       if (namespace === null) throw systemError(`container ${containerId} is not running`);
-      sandbox.endpoints.push(endpoint);
       const name = wantedInterfaceName(settings) || freeName(namespace.names(), this.prefixOf(endpoint));
       await this.attach(endpoint, namespace, name);
       namespace.configure([endpoint]);
@@ -150,7 +151,9 @@ export class Sandboxes {
       await this.parts.names.start(sandbox, namespace.fd);
       await namespace.settled([endpoint]);
     } catch (error) {
+      sandbox.mode = mode;
       sandbox.endpoints = sandbox.endpoints.filter((one) => one !== endpoint);
+      this.parts.resolver?.removeEndpoint(containerId, network.id);
       if (endpoint.interfaceName !== "") namespace?.deleteLink(endpoint.interfaceName);
       this.parts.host.deleteLinksLater(await this.parts.endpoints.destroy(endpoint), 0);
       this.parts.publisher.apply(sandbox);
@@ -172,6 +175,8 @@ export class Sandboxes {
     const hosts = this.parts.names.hosts(sandbox);
     sandbox.endpoints = sandbox.endpoints.filter((one) => one !== endpoint);
     this.parts.resolver?.removeEndpoint(containerId, network.id);
+    // A daemon that is killed from here on finds a link that is nobody's, and takes it away.
+    this.parts.store.saveSandbox(sandbox);
     const left = await this.parts.endpoints.destroy(endpoint);
     this.parts.publisher.apply(sandbox);
     const namespace = sandbox.pid === 0 ? null : Namespace.of(sandbox.pid);

@@ -70,7 +70,9 @@ export class BridgeDriver implements Driver {
       this.makeBridge(network);
       this.firewall.addNetwork(firewallNetwork(network, this.policy));
     } catch (error) {
-      this.host.deleteLinksLater(this.leave(network), 0);
+      this.firewall.removeNetwork(bridgeName(network));
+      this.forget(network);
+      this.host.deleteLinksLater(linksOf(network), 0);
       throw error;
     }
   }
@@ -82,16 +84,18 @@ export class BridgeDriver implements Driver {
 
   /** Waits until the bridge is gone: the next network may want its name or its addresses. */
   async remove(network: NetworkRecord): Promise<void> {
-    await this.host.deleteNow(this.leave(network));
+    this.firewall.removeNetwork(bridgeName(network));
+    try {
+      await this.host.deleteNow(linksOf(network));
+    } finally {
+      this.forget(network);
+    }
   }
 
-  /** Takes a network out of the books; returns the links that are left to delete. A bridge that was there before us stays. */
-  private leave(network: NetworkRecord): string[] {
-    const name = bridgeName(network);
-    this.firewall.removeNetwork(name);
-    this.owners.delete(name);
-    this.indexes.delete(name);
-    return network.state["made"] === "1" ? [name] : [];
+  /** Takes a network out of the books: from then on another one may have its bridge. */
+  private forget(network: NetworkRecord): void {
+    this.owners.delete(bridgeName(network));
+    this.indexes.delete(bridgeName(network));
   }
 
   /** EEXIST of a random name happens once in 268 million; another one is tried. */
@@ -206,6 +210,11 @@ function portFlags(network: NetworkRecord): BridgePortFlags | undefined {
   const filtered = v4 === network.ipv4 && v6 === network.ipv6;
   const flags = { ...(v4 || v6 ? { hairpin: true } : {}), ...(icc || filtered ? {} : { isolated: true }) };
   return Object.keys(flags).length === 0 ? undefined : flags;
+}
+
+/** What goes with the network: a bridge that was there before us stays. */
+function linksOf(network: NetworkRecord): string[] {
+  return network.state["made"] === "1" ? [bridgeName(network)] : [];
 }
 
 /** The host's interface of a bridge network. */

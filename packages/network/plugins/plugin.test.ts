@@ -154,6 +154,28 @@ describe.skipIf(process.getuid?.() !== 0)("networks of plugins", () => {
     manager.stop();
   });
 
+  test("a network that is removed while a plugin is asked for an address takes nobody in", async () => {
+    let asked = () => {};
+    const manager = plugin("slow", {
+      "Plugin.Activate": () => ({ Implements: ["IpamDriver"] }),
+      "IpamDriver.GetDefaultAddressSpaces": () => ({ LocalDefaultAddressSpace: "L", GlobalDefaultAddressSpace: "G" }),
+      "IpamDriver.RequestPool": () => ({ PoolID: "p1", Pool: "10.206.0.0/24" }),
+      "IpamDriver.RequestAddress": (body) => {
+        asked();
+        return { Address: `${body.Address || "10.206.0.2"}/24` };
+      },
+    });
+    await net.create({ Name: "leaving", IPAM: { Driver: "slow", Config: [{ Gateway: "10.206.0.1" }] } });
+    const removed = new Promise<unknown>((resolve) => {
+      asked = () => resolve(net.remove("leaving").catch((error) => error));
+    });
+    await expect(net.prepare(request("late", { networkMode: "leaving" }))).rejects.toThrow("network leaving not found");
+    expect(await removed).toBeUndefined();
+    expect(net.endpoints("late")).toEqual({});
+    expect(manager.calls.map((call) => call.method.split(".")[1])).toContain("ReleaseAddress");
+    manager.stop();
+  });
+
   test("macvlan puts a container beside the host; ipvlan is refused where the kernel has none", async () => {
     const outside = world.neighbour("eth0", 0);
     await net.create({
