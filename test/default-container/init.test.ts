@@ -58,7 +58,7 @@ describe.skipIf(!canRunContainers)("docker run --init", () => {
     expect(code).toBe(0);
     // A background process would have been stopped by SIGTTIN at its read.
     expect(stdout).toContain("/dev/pts/0");
-    expect(stdout).toMatch(/^\s*1 \S\s+docker-init\r?$/m);
+    expect(stdout).toMatch(/^\s*1 \S+\s+docker-init\r?$/m);
   });
 
   test("privileged containers get a copy of their own engine's, read-only", async () => {

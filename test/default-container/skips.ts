@@ -48,6 +48,7 @@ export function onThisMachineOnly(
     if (HOSTS_OWN.has(`${section} ${key}`) || section === "rlimit")
       return !(variant === "limits" && /NOFILE|CORE/.test(key));
     if (section === "call" && process.arch !== "x64" && X64_ONLY.has(key)) return true;
+    if (section === "id" && key === "nice" && host["id"]?.[key] !== "0") return true;
     if (section === "file" && key === "/proc/self/oom_score_adj") return host["file"]?.[key] !== "0";
     if (section === "cgroup" || section === "limit" || key.startsWith("/sys/fs/cgroup")) return !sameCgroups;
     // Privileged ones see the host's devices, those in its namespaces what it has and is.
