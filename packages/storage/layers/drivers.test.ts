@@ -90,3 +90,21 @@ test("the driver is chosen by trying", () => {
     rmSync(root, { recursive: true, force: true });
   }
 });
+
+const canMake = process.getuid?.() === 0 && Bun.which("mkfs.ext4") !== null;
+
+test.skipIf(!canMake)("vfs on a file system that lists no types of files: there overlay shows what was removed", () => {
+  const root = mkdtempSync(`${tmpdir()}/gantry-driver-`);
+  const mounted = `${root}/small`;
+  mkdirSync(mounted);
+  run(["truncate", "-s", "16M", `${root}/image`]);
+  run(["mkfs.ext4", "-q", "-O", "^filetype", `${root}/image`]);
+  run(["mount", "-o", "loop", `${root}/image`, mounted]);
+  try {
+    expect(openStorage({ root: mounted, db: new Database(":memory:") }).driver).toBe("vfs");
+    expect(readdirSync(mounted).filter((name) => name.startsWith(".probe"))).toEqual([]);
+  } finally {
+    run(["umount", mounted]);
+    rmSync(root, { recursive: true, force: true });
+  }
+});

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { isErrno } from "@gantry/sys";
 import { workers } from "../archive/workers.ts";
 import { clearPlace, mountOverlay } from "./mount.ts";
@@ -36,16 +36,22 @@ export function overlayWorks(directory: string): boolean {
   const base = `${directory}/.probe-${randomUUID()}`;
   try {
     for (const name of ["lower", "upper", "work"]) mkdirSync(`${base}/${name}`, { recursive: true, mode: 0o700 });
-    writeFileSync(`${base}/lower/file`, "");
+    mkdirSync(`${base}/lower/folder`);
+    writeFileSync(`${base}/lower/folder/file`, "");
     const upper = { upper: `${base}/upper`, work: `${base}/work` };
     const view = mountOverlay([`${base}/lower`], upper, `${base}/at`);
     try {
-      // A removal needs a whiteout, which not every file system can hold.
-      rmSync(`/proc/self/fd/${view.fd}/file`);
+      // A removal needs a whiteout, a folder made anew a mark, which not every file system can hold; one that lists no
+      // types of files shows whiteouts by name.
+      const folder = `/proc/self/fd/${view.fd}/folder`;
+      rmSync(`${folder}/file`);
+      if (readdirSync(folder).length > 0) return false;
+      rmdirSync(folder);
+      mkdirSync(folder);
+      return readdirSync(folder).length === 0;
     } finally {
       view.close();
     }
-    return true;
   } catch (error) {
     // A disk that is full at the moment says nothing about overlay.
     return isErrno(error, "ENOSPC", "EDQUOT");
