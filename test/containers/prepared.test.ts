@@ -35,8 +35,8 @@ describe.skipIf(!canRunContainers)("what is made ahead of the start", () => {
     for (const end = Date.now() + 10_000; !(await condition()); await Bun.sleep(10))
       if (Date.now() > end) throw new Error(`not within 10 s: ${condition}`);
   };
-  const create = async (name: string, script: string): Promise<string> => {
-    const { stdout } = await engine.docker("create", "--name", name, "busybox", "sh", "-c", script);
+  const create = async (name: string, script: string, ...options: string[]): Promise<string> => {
+    const { stdout } = await engine.docker("create", "--name", name, ...options, "busybox", "sh", "-c", script);
     return stdout.trim();
   };
   /** Attaches over the API; what comes is gathered. */
@@ -79,6 +79,16 @@ describe.skipIf(!canRunContainers)("what is made ahead of the start", () => {
     expect(hasCgroup(id)).toBe(false);
     expect(await status(id)).toBe("created 0");
     expect((await engine.docker("start", id)).code).toBe(0);
+    await attached.ended;
+    expect(attached.text()).toContain("late\n");
+  });
+
+  test("nor anything in the way of a container that is to be removed at its end", async () => {
+    const id = await create("slow", "echo late", "--rm");
+    const attached = await attach(id);
+    await until(() => tasks().includes(id));
+    await until(() => !tasks().includes(id));
+    expect((await engine.docker("start", id)).stderr).toBe("");
     await attached.ended;
     expect(attached.text()).toContain("late\n");
   });

@@ -293,16 +293,17 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
     }
     const base = join(bench.root, "layered");
     for (const name of ["upper", "work"]) mkdirSync(join(base, name), { recursive: true });
-    const result = await bench.run(shell("ls / | grep -c from-"), {
-      rootfs: {
-        type: "overlay",
-        lower: [...lower, bench.lower],
-        upper: join(base, "upper"),
-        work: join(base, "work"),
-        volatile: true,
-      },
-    });
+    const rootfs = {
+      type: "overlay" as const,
+      lower: [...lower, bench.lower],
+      upper: join(base, "upper"),
+      work: join(base, "work"),
+      volatile: true,
+    };
+    const result = await bench.run(shell("ls / | grep -c from-; echo kept > /file"), { rootfs });
     expect(result.stdout).toBe("130\n");
+    // A volatile one can be mounted again.
+    expect((await bench.run(shell("cat /file"), { rootfs })).stdout).toBe("kept\n");
   });
 
   test("a failing create leaves nothing", async () => {

@@ -193,6 +193,21 @@ static int set_path(int fs, const char *key, const char *path) {
   return result;
 }
 
+/*
+ * A volatile mount marks its work directory, so that nobody mounts over what a crash of the machine may have left half
+ * written. The container is gone by then; until then it may well be mounted again: by a restart, or by a start that
+ * comes after what was made ahead for it was done away with.
+ */
+static void forget_volatile(const struct overlay_step *o) {
+  if (!(o->flags & OVERLAY_VOLATILE)) return;
+  /* Such a directory may be as long as a path can be. */
+  int work = open(o->work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (work < 0) return;
+  unlinkat(work, "work/incompat/volatile/dirty", 0);
+  unlinkat(work, "work/incompat/volatile", AT_REMOVEDIR);
+  close(work);
+}
+
 int overlay_detached(const struct overlay_step *o) {
   int fs = sys_fsopen("overlay", FSOPEN_CLOEXEC_);
   if (fs < 0) return -1;
@@ -208,6 +223,7 @@ int overlay_detached(const struct overlay_step *o) {
   if (result >= 0 && o->flags & OVERLAY_VOLATILE) result = sys_fsconfig(fs, FSCONFIG_SET_FLAG_, "volatile", NULL, 0);
   for (const char **p = o->options; result >= 0 && p && *p; p++) result = set_option(fs, *p);
   if (result >= 0) result = sys_fsconfig(fs, FSCONFIG_CMD_CREATE_, NULL, NULL, 0);
+  if (result >= 0) forget_volatile(o);
   return filesystem_end(fs, result, 0);
 }
 
@@ -234,6 +250,7 @@ int overlay_by_mount(const struct overlay_step *o) {
     if (used >= sizeof data) return errno = E2BIG, -1;
   }
   if (chdir("/proc/self/fd") < 0 || mount("overlay", o->at, "overlay", 0, data) < 0) return -1;
+  forget_volatile(o);
   int tree = open(o->at, O_PATH | O_DIRECTORY | O_CLOEXEC);
   return tree < 0 ? -1 : tree;
 }
