@@ -133,6 +133,13 @@ describe.skipIf(!canRunContainers)("options of create", () => {
     ] as const) {
       expect(await endpoint(settings)).toMatchObject({ status: 400, body: { message: prefix + words } });
     }
+    // Beside the host's network, and beside none, there is no other.
+    for (const mode of ["to-come", "host", "bridge"]) {
+      const both = { [mode]: {}, [mode === "host" ? "to-come" : mode === "bridge" ? "none" : "host"]: {} };
+      const request = { HostConfig: { NetworkMode: mode }, NetworkingConfig: { EndpointsConfig: both } };
+      const words = "conflicting options: cannot attach both user-defined and non-user-defined network-modes";
+      expect(await create(request)).toMatchObject({ status: 400, body: { message: words } });
+    }
     // Of a network that is to come nothing is known.
     const { status, body } = await create({ NetworkingConfig: { EndpointsConfig: { bridge: {}, "to-come": {} } } });
     expect(status).toBe(201);

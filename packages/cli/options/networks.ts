@@ -68,6 +68,9 @@ export function isUserDefined(target: string): boolean {
   return !["default", "bridge", "host", "none", ""].includes(target) && !target.startsWith("container:");
 }
 
+/** Modes beside which there is no other network. */
+const SHARED = new Set(["host", "none"]);
+
 /** The endpoints that the options ask for, by network. Throws CliError. */
 export function endpointsOf(options: readonly NetworkOption[]): Record<string, EndpointSettings> {
   const endpoints: Record<string, EndpointSettings> = {};
@@ -76,7 +79,8 @@ export function endpointsOf(options: readonly NetworkOption[]): Record<string, E
     if (Object.hasOwn(endpoints, target)) {
       throw new CliError(`network ${JSON.stringify(target)} is specified multiple times`);
     }
-    if (i > 0 && !isUserDefined(options[0]!.target) && !isUserDefined(target)) {
+    const shared = [target, options[0]!.target].some((name) => SHARED.has(name) || name.startsWith("container:"));
+    if (i > 0 && (shared || (!isUserDefined(options[0]!.target) && !isUserDefined(target)))) {
       throw new CliError("conflicting options: cannot attach both user-defined and non-user-defined network-modes");
     }
     const ipam = {

@@ -219,6 +219,14 @@ describe("a container", () => {
       "cannot specify both --ip and per-network IPv4 address",
     );
     expect(() => request("--network", "a", "--network", "a")).toThrow('network "a" is specified multiple times');
+    for (const [one, other] of [
+      ["a", "host"],
+      ["host", "a"],
+      ["none", "a"],
+      ["a", "container:b"],
+    ] as const) {
+      expect(() => request("--network", one, "--network", other)).toThrow("cannot attach both user-defined and");
+    }
   });
   test("capabilities get their prefix; what is added is not dropped", () => {
     expect(

@@ -152,13 +152,12 @@ function resolveNamespaceSharing(
     }
   }
   const mode = host.NetworkMode ?? "bridge";
-  if (mode === "host" || mode === "none" || mode.startsWith("container:")) {
-    const other = Object.keys(endpoints).find((name) => name !== mode);
-    if (other !== undefined && mode !== "none") {
-      throw invalidParameter(`conflicting options: cannot attach both user-defined and non-user-defined network-modes`);
-    }
-    return;
+  const shared = mode === "host" || mode.startsWith("container:");
+  const others = Object.keys(endpoints).filter((name) => name !== mode);
+  if ((shared && others.length > 0) || others.some((name) => name === "host" || name === "none")) {
+    throw invalidParameter(`conflicting options: cannot attach both user-defined and non-user-defined network-modes`);
   }
+  if (shared || mode === "none") return;
   const given = endpoints["default"];
   if (given !== undefined && mode === "bridge") {
     delete endpoints["default"];
