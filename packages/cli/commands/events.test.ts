@@ -11,4 +11,6 @@ test("an event keeps every digit of its time, and its attributes are in order", 
   );
   expect(eventText(raw, "json")).toBe(raw);
   expect(eventText(raw, "{{.Action}} {{.Actor.Attributes.name}}")).toBe("start web");
+  expect(eventText(raw, "{{.Scope}} {{.Time}} {{.TimeNano}}")).toBe("local 1795224923 1795224923714074488");
+  expect(JSON.parse(eventText(raw, "{{json .}}"))).toEqual(JSON.parse(raw));
 });

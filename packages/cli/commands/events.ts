@@ -39,8 +39,13 @@ export const events = defineCommand({
 export function eventText(text: string, format: string): string {
   if (format === "json") return text;
   const event = JSON.parse(text) as EventMessage;
-  if (format) return applyTemplate(unescapeFormat(format), [event])[0]!;
   const nanoseconds = /"timeNano":\s*(\d+)\s*\}?$/.exec(text)?.[1] ?? /"timeNano":\s*(\d+)/.exec(text)?.[1];
+  if (format) {
+    // Go's names of what the document has in small letters; `{{json .}}` is to give the document.
+    const named = { Scope: event.scope, Time: event.time, TimeNano: BigInt(nanoseconds ?? 0) };
+    for (const [name, value] of Object.entries(named)) Object.defineProperty(event, name, { value });
+    return applyTemplate(unescapeFormat(format), [event])[0]!;
+  }
   const time = rfc3339Nano(nanoseconds ? BigInt(nanoseconds) : BigInt(event.time) * 1_000_000_000n);
   const attributes = Object.entries(event.Actor.Attributes ?? {})
     .sort(([a], [b]) => (a < b ? -1 : 1))
