@@ -22,6 +22,8 @@ export interface NetworkController {
   list(): NetworkInspect[];
   /** By name, ID or unambiguous prefix of one. Throws notFound `network x not found`. */
   resolve(nameOrId: string): NetworkInspect;
+  /** How full each of its subnets is; none where its addresses are a plugin's matter. Throws notFound. */
+  usage(nameOrId: string): SubnetUsage[];
   /** Refused (forbidden) for predefined networks and where endpoints are active. */
   remove(nameOrId: string): Promise<void>;
 
@@ -53,6 +55,13 @@ export interface NetworkController {
   onEvent(listener: (event: NetworkEvent) => void): void;
   /** Tells the engine what of a running container's files must follow a change of its networks. */
   onFiles(listener: (change: FilesChange) => void): void;
+}
+
+/** Addresses of a subnet (in CIDR notation): those that cannot be given to anyone, and those of its range that still can. */
+export interface SubnetUsage {
+  subnet: string;
+  inUse: bigint;
+  available: bigint;
 }
 
 /** Texts as they were given out last and as they are to be; what a user wrote into the file meanwhile is theirs. */

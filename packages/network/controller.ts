@@ -16,6 +16,7 @@ import type {
   NetworkEvent,
   PreparedSandbox,
   SandboxRequest,
+  SubnetUsage,
 } from "./contract.ts";
 import type { Firewall } from "./firewall/firewall.ts";
 import type { Host } from "./host.ts";
@@ -92,6 +93,16 @@ export class Controller implements NetworkController {
 
   resolve(nameOrId: string): NetworkInspect {
     return this.inspect(this.parts.networks.resolve(nameOrId));
+  }
+
+  usage(nameOrId: string): SubnetUsage[] {
+    const network = this.parts.networks.resolve(nameOrId);
+    try {
+      return this.parts.networks.ipam(network).usage(network);
+    } catch {
+      // Its plugin has not been heard of since the daemon started.
+      return [];
+    }
   }
 
   async remove(nameOrId: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseJson } from "./json.ts";
+import { parseJson, uint64 } from "./json.ts";
 
 test("documents are taken as deep as Go's decoder takes them", () => {
   const nested = (depth: number, open = "[", close = "]") => open.repeat(depth) + close.repeat(depth);
@@ -10,4 +10,10 @@ test("documents are taken as deep as Go's decoder takes them", () => {
   expect(parseJson(`["${"[".repeat(20_000)}", "\\"${"{".repeat(20_000)}\\\\"]`)).toHaveLength(2);
   expect(parseJson(`[${"[],".repeat(20_000)}0]`)).toHaveLength(20_001);
   expect(() => parseJson(`{"a":"${"x".repeat(20_000)}`)).toThrow(SyntaxError);
+});
+
+test("a count beyond what a double holds is written to the last digit, and stays a uint64", () => {
+  expect(uint64(7n)).toBe(7);
+  const text = JSON.stringify({ a: uint64(2n ** 53n + 1n), b: uint64(2n ** 64n - 1n), c: uint64(2n ** 72n) });
+  expect(text).toBe('{"a":9007199254740993,"b":18446744073709551615,"c":18446744073709551615}');
 });

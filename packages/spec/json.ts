@@ -1,6 +1,15 @@
 /** The largest number here that Go's clients can read back into an int64. */
 export const MAX_INT64 = 2 ** 63 - 1024;
 
+/** As JSON.rawJSON of ECMAScript's proposal "JSON.parse source text access", which the compiler does not know yet. */
+const rawJson = (JSON as unknown as { rawJSON(text: string): number }).rawJSON;
+
+/** A count for a field that Go reads as a uint64: written to the last digit, at most 2^64 - 1. */
+export function uint64(value: bigint): number {
+  if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+  return rawJson((value < 2n ** 64n ? value : 2n ** 64n - 1n).toString());
+}
+
 /** Brackets within brackets that a document may have: Go's decoder takes no more either. */
 const MAX_DEPTH = 10_000;
 

@@ -165,9 +165,9 @@ export class ResponseStream {
     return this.connection.write(CRLF);
   }
 
-  /** One JSON value on a line of its own. */
-  json(value: unknown): Promise<void> | undefined {
-    return this.write(JSON.stringify(value) + "\r\n");
+  /** One JSON value on a line of its own, behind `before`. */
+  json(value: unknown, before = ""): Promise<void> | undefined {
+    return this.write(`${before}${JSON.stringify(value)}\r\n`);
   }
 
   /** Sends all of a stream, then ends. */

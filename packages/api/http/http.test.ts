@@ -155,7 +155,7 @@ describe("requests", () => {
   test("versions outside the range are refused in Docker's words", async () => {
     const got = await talk("GET /v1.99/_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     expect(got).toContain("400 Bad Request");
-    expect(got).toContain("client version 1.99 is too new. Maximum supported API version is 1.52");
+    expect(got).toContain("client version 1.99 is too new. Maximum supported API version is 1.55");
     expect(await talk("GET /v1.20/_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).toContain("is too old");
   });
 

@@ -8,7 +8,7 @@ import { firstJson } from "./json.ts";
 import { decodeQuery } from "./query.ts";
 
 /** The API versions spoken: Docker 29's maximum, and the oldest that its clients still ask for. */
-export const MAX_API = 52;
+export const MAX_API = 55;
 export const MIN_API = 24;
 
 /** What a handler gets: parameters of the path, the declared query and body, and the ways to answer. */

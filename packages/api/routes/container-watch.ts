@@ -7,6 +7,20 @@ import { statsFor } from "./containers-versions.ts";
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
 
+/** An update as its API version means it: limits by device were ignored up to 1.54. */
+function updateOf(request: UpdateConfig, api: number): UpdateConfig {
+  if (api >= 55) return request;
+  const {
+    BlkioWeightDevice: _w,
+    BlkioDeviceReadBps: _r,
+    BlkioDeviceWriteBps: _s,
+    BlkioDeviceReadIOps: _i,
+    BlkioDeviceWriteIOps: _o,
+    ...known
+  } = request;
+  return known;
+}
+
 /** Looking at containers and changing their limits: top, stats, update, prune. */
 export function containerWatchRoutes(engine: Engine): Route[] {
   const get = (context: { params: Record<string, string> }) => engine.containers.get(context.params["name"] as string);
@@ -55,7 +69,7 @@ export function containerWatchRoutes(engine: Engine): Route[] {
       },
     ),
     route("POST", "/containers/{name:.*}/update", { body: UpdateConfig, bodyName: "UpdateConfig" }, async (context) => {
-      const warnings = await updateContainer(engine, get(context), context.body);
+      const warnings = await updateContainer(engine, get(context), updateOf(context.body, context.api));
       context.json({ Warnings: warnings.length === 0 ? null : warnings });
     }),
     route("POST", "/containers/prune", { query: Type.Object({ filters: text }) }, async (context) => {

@@ -3,6 +3,7 @@ import {
   type ContainerCreateRequest,
   type ContainerStats,
   type ContainerSummary,
+  type HostConfig,
   invalidParameter,
   type Mount,
 } from "@gantry/spec";
@@ -38,6 +39,10 @@ export function modernise(request: ContainerCreateRequest, api: number): string[
     if (api < 42) delete host.ConsoleSize;
     else delete host.KernelMemory;
     if (api < 43) delete host.Annotations;
+    if (api >= 52) {
+      delete host.KernelMemoryTCP;
+      warnings.push(...fillBindings(host));
+    }
     for (const mount of host.Mounts ?? []) moderniseMount(mount, api);
   }
   if (api < 44) {
@@ -48,6 +53,8 @@ export function modernise(request: ContainerCreateRequest, api: number): string[
         `Container cannot be created with multiple network endpoints: ${networks.sort().join(", ")}`,
       );
     }
+  } else if (api >= 52) {
+    delete request.MacAddress;
   } else if (request.MacAddress) {
     checkMacAddress(request);
     warnings.push(
@@ -56,6 +63,20 @@ export function modernise(request: ContainerCreateRequest, api: number): string[
   }
   if (api < 48) moveSysctls(request, warnings);
   return warnings;
+}
+
+/** Puts the random port that an empty list of bindings stands for into words; Docker means to change what it stands for. */
+function fillBindings(host: HostConfig): string[] {
+  const empty = Object.entries(host.PortBindings ?? {}).filter(([, bindings]) => !bindings?.length);
+  if (empty.length === 0) return [];
+  for (const [port] of empty) host.PortBindings = { ...host.PortBindings, [port]: [{ HostIp: "", HostPort: "" }] };
+  const ports = empty
+    .map(([port]) => (port.includes("/") ? port : `${port}/tcp`))
+    .sort()
+    .join(", ");
+  return [
+    `Following container port(s) have an empty list of port-bindings: ${ports}. Such bindings will be discarded in a future version.`,
+  ];
 }
 
 function moderniseMount(mount: Mount, api: number): void {

@@ -7,7 +7,7 @@ import { listEntryFor } from "./images-versions.ts";
 
 const TYPES = ["container", "image", "volume", "build-cache"];
 
-/** The answer of GET /system/df: lists up to API 1.51, sums (and lists on demand) from 1.52 on. */
+/** The answer of GET /system/df: lists up to API 1.51, sums from 1.52 on, with `verbose` of what (else the lists stay beside them). */
 export async function diskUsage(
   { engine, images, builder }: ApiParts,
   options: { types: string[]; api: number; verbose: boolean },
@@ -23,22 +23,25 @@ export async function diskUsage(
   ]);
   const cache = wants("build-cache") ? await builder.usage() : null;
   const result: DiskUsage = {};
-  // The lists stay beside the sums: clients that know only them ask for the newest version, too.
-  result.LayersSize = image?.LayersSize ?? 0;
-  result.Images = image?.Images.map((one) => listEntryFor(one, options.api)) ?? null;
-  result.Containers = containers?.map((one) => summaryFor(one, options.api)) ?? null;
-  result.Volumes = volumes;
-  result.BuildCache = cache?.map(toBuildCache) ?? null;
+  // Clients that know only the lists ask for the newest version, too; who asks for more knows the sums.
+  const listed = options.api < 52 || !options.verbose;
+  if (listed) {
+    result.LayersSize = image?.LayersSize ?? 0;
+    result.Images = image?.Images.map((one) => listEntryFor(one, options.api)) ?? null;
+    result.Containers = containers?.map((one) => summaryFor(one, options.api)) ?? null;
+    result.Volumes = volumes;
+    result.BuildCache = cache?.map(toBuildCache) ?? null;
+  }
   if (options.api < 52) return result;
   const sum = (numbers: number[]) => numbers.reduce((total, number) => total + Math.max(0, number), 0);
   if (image !== null) {
-    const used = image.Images.filter((one) => one.Containers > 0);
-    const usedSize = sum(used.map((one) => one.Size));
+    const idle = image.Images.filter((one) => one.Containers === 0);
     result.ImageUsage = {
-      ActiveCount: used.length,
+      ActiveCount: image.Images.length - idle.length,
       TotalCount: image.Images.length,
       TotalSize: image.LayersSize,
-      Reclaimable: Math.max(0, image.LayersSize - usedSize),
+      // What only one image has: layers that idle images share are counted as kept.
+      Reclaimable: sum(idle.map((one) => one.Size - one.SharedSize)),
       ...(options.verbose ? { Items: image.Images } : {}),
     };
   }

@@ -36,7 +36,10 @@ const EMPTY_FIELDS = {
 /** What API versions expect of an image's inspect. */
 export function inspectFor(image: ImageInspect, api: number): Record<string, unknown> {
   const out: Record<string, unknown> = { ...image };
-  if (api >= 52) return out;
+  if (api >= 52) {
+    for (const name of ["Parent", "Comment", "DockerVersion", "Author"]) if (!out[name]) delete out[name];
+    return out;
+  }
   const given = Object.fromEntries(Object.entries(image.Config ?? {}).filter(([, value]) => value !== undefined));
   out["Config"] = { ...(api < 50 ? CONTAINER_FIELDS : {}), ...EMPTY_FIELDS, ...given };
   if (api < 45) out["ContainerConfig"] = { ...CONTAINER_FIELDS, ...EMPTY_FIELDS };

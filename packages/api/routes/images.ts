@@ -18,9 +18,15 @@ export function imageRoutes(images: Images): Route[] {
     route(
       "GET",
       "/images/json",
-      { query: query({ all: flag, filters: text, "shared-size": flag, digests: flag, manifests: flag }) },
+      {
+        query: query({ all: flag, filters: text, "shared-size": flag, digests: flag, manifests: flag, identity: flag }),
+      },
       async (context) => {
         const { query } = context;
+        // Nothing here is verified by signatures: there is no identity to tell of.
+        if (context.api >= 54 && query.identity && !query.manifests) {
+          throw invalidParameter("conflicting options: identity requires manifests=1");
+        }
         const list = await images.list({
           all: query.all,
           filters: Filters.parse(query.filters),

@@ -18,6 +18,7 @@ export function infoFor(info: SystemInfo, api: number): SystemInfo {
       if (ID !== "") out[name] = { ID, Expected: ID };
     }
   }
+  if (api >= 52) delete out.KernelMemoryTCP;
   if (api < 50) {
     out.BridgeNfIptables = false;
     out.BridgeNfIp6tables = false;

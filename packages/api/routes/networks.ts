@@ -13,18 +13,32 @@ import {
   NetworkConnectRequest,
   NetworkCreateRequest,
   NetworkDisconnectRequest,
+  type NetworkStatus,
   notFound,
+  type SubnetStatus,
+  uint64,
 } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
 
 const text = Type.Optional(Type.String());
 
+/** How full the network's subnets are. */
+function status(engine: Engine, id: string): NetworkStatus {
+  const subnets = engine.network
+    .usage(id)
+    .map(({ subnet, inUse, available }): [string, SubnetStatus] => [
+      subnet,
+      { IPsInUse: uint64(inUse), DynamicIPsAvailable: uint64(available) },
+    ]);
+  return { IPAM: subnets.length === 0 ? {} : { Subnets: Object.fromEntries(subnets) } };
+}
+
 /** /networks. */
 export function networkRoutes(engine: Engine): Route[] {
   const list = (filters: string | undefined, api: number) =>
     listNetworks(engine, Filters.parse(filters)).map((network) => {
-      const { Containers, Services: _s, Status: _t, ...summary } = network;
+      const { Containers, Services: _s, ...summary } = network;
       if (api >= 52) return summary;
       return { ...summary, Containers: api >= 28 ? {} : Containers };
     });
@@ -43,7 +57,7 @@ export function networkRoutes(engine: Engine): Route[] {
         throw invalidParameter(`invalid value for verbose: ${verbose}: ${words}`);
       }
       if (scope && scope !== network.Scope) throw notFound(`network ${context.params["id"]} not found`);
-      context.json(network);
+      context.json(context.api < 52 ? network : { ...network, Status: status(engine, network.Id) });
     }),
     route("POST", "/networks/create", { body: NetworkCreateRequest, bodyName: "CreateRequest" }, async (context) => {
       const { id, warning } = await createNetwork(engine, context.body);

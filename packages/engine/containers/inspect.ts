@@ -1,5 +1,5 @@
 import { hostAppArmor, profileName } from "@gantry/libcontainer";
-import type { ContainerInspect, EndpointSettings, MountPoint, PortMap } from "@gantry/spec";
+import type { ContainerConfig, ContainerInspect, EndpointSettings, MountPoint, PortMap } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { shortId } from "../ids.ts";
 import { networkName } from "../networks/names.ts";
@@ -17,7 +17,7 @@ export async function inspectContainer(
 ): Promise<ContainerInspect> {
   const { record, state } = container;
   const layer = engine.storage.layers.getContainer(record.id);
-  const { config, hostConfig: host } = record;
+  const { hostConfig: host } = record;
   // A start that failed has made its files, too.
   const files = state.startedBefore || state.error !== "" ? container.dir : null;
   const result: ContainerInspect = {
@@ -53,7 +53,10 @@ export async function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: shownAppArmor(container),
     ExecIDs: container.execIds.size === 0 ? null : [...container.execIds],
-    HostConfig: { ...fullHostConfig(host), Links: shownLinks(container) },
+    HostConfig: {
+      ...fullHostConfig(options.api < 52 ? host : { ...host, KernelMemoryTCP: null }),
+      Links: shownLinks(container),
+    },
     GraphDriver: {
       Name: engine.storageDriver,
       Data: {
@@ -65,7 +68,7 @@ export async function inspectContainer(
       },
     },
     Mounts: record.mounts.map(mountPoint),
-    Config: fullConfig(options.api < 52 ? { ...config, MacAddress: macAddress(container) } : config),
+    Config: configFor(container, options.api),
     NetworkSettings: networkSettings(engine, container, options.api),
   };
   if (options.size) {
@@ -81,6 +84,14 @@ function shownAppArmor(container: Container): string {
   const { hostConfig: host } = container.record;
   if (!container.state.startedBefore) return askedAppArmor(host);
   return hostAppArmor() === null ? "" : profileName(askedAppArmor(host), host.Privileged === true);
+}
+
+/** From API 1.52 on without the container's own hardware address, and without an empty OnBuild. */
+function configFor(container: Container, api: number): ContainerConfig {
+  const { config } = container.record;
+  if (api < 52) return fullConfig({ ...config, MacAddress: macAddress(container) });
+  const { MacAddress: _, OnBuild, ...rest } = fullConfig(config);
+  return OnBuild?.length ? { ...rest, OnBuild } : rest;
 }
 
 /** The hardware address that was asked for on the container's main network. */

@@ -22,6 +22,28 @@ const FIELDS = [
   "PidsLimit",
 ] as const;
 
+/** Limits by device. A list takes the place of what was set, an empty one ends it. */
+const DEVICE_FIELDS = [
+  "BlkioWeightDevice",
+  "BlkioDeviceReadBps",
+  "BlkioDeviceWriteBps",
+  "BlkioDeviceReadIOps",
+  "BlkioDeviceWriteIOps",
+] as const;
+
+/** The configuration with the limits by device that end now set to none: cgroups keep what nobody mentions. */
+function endingLimits(before: HostConfig, updated: HostConfig): HostConfig {
+  const all: HostConfig = { ...updated };
+  for (const field of DEVICE_FIELDS) {
+    const kept = new Set(updated[field]?.map(({ Path }) => Path));
+    const ended = (before[field] ?? []).filter(({ Path }) => !kept.has(Path));
+    const none = field === "BlkioWeightDevice" ? { Weight: 0 } : { Rate: 0 };
+    if (ended.length > 0)
+      Object.assign(all, { [field]: [...(updated[field] ?? []), ...ended.map(({ Path }) => ({ Path, ...none }))] });
+  }
+  return all;
+}
+
 /** Refuses what cannot go together, in the request and with what is set already; in Docker's words, and its order. */
 function checkUpdate(container: Container, request: UpdateConfig, updated: HostConfig): void {
   const { hostConfig } = container.record;
@@ -55,7 +77,7 @@ function checkUpdate(container: Container, request: UpdateConfig, updated: HostC
   }
 }
 
-/** Changes limits, published ports and restart policy of a container, running or not. Fields that are absent or zero stay. */
+/** Changes limits, published ports and restart policy of a container, running or not. Fields that are absent or zero stay, lists that are absent too. */
 export async function updateContainer(engine: Engine, container: Container, request: UpdateConfig): Promise<string[]> {
   const warnings: string[] = [];
   return container.lock.run(async () => {
@@ -82,6 +104,7 @@ export async function updateContainer(engine: Engine, container: Container, requ
       if (value !== null && value !== undefined && value !== 0 && value !== "")
         Object.assign(updated, { [field]: value });
     }
+    for (const field of DEVICE_FIELDS) if (request[field]) Object.assign(updated, { [field]: request[field] });
     // What is wrong in itself comes first.
     validateResources(Object.fromEntries(FIELDS.map((field) => [field, request[field]])) as HostConfig, [], true);
     try {
@@ -91,7 +114,7 @@ export async function updateContainer(engine: Engine, container: Container, requ
     }
     validateResources(updated, warnings, true);
     if (container.task !== null && container.running) {
-      await container.task.update(linuxResources(updated));
+      await container.task.update(linuxResources(endingLimits(hostConfig, updated)));
     }
     const { PublishAdd, PublishRemove } = request;
     if (PublishAdd || PublishRemove) {

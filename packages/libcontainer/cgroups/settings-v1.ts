@@ -117,7 +117,9 @@ function setBlockIo(directory: string, io: LinuxBlockIo): void {
   if (io.weight) set(`${directory}/${weight}`, String(io.weight));
   if (io.leafWeight) set(`${directory}/blkio.leaf_weight`, String(io.leafWeight));
   for (const { major, minor, weight: own, leafWeight } of io.weightDevice ?? []) {
-    if (own) set(`${directory}/${weight}_device`, `${major}:${minor} ${own}`);
+    // 0 lifts a device's own weight; BFQ has a word for it.
+    const text = own === 0 && !plain ? "default" : own;
+    if (text !== undefined) set(`${directory}/${weight}_device`, `${major}:${minor} ${text}`);
     if (leafWeight) set(`${directory}/blkio.leaf_weight_device`, `${major}:${minor} ${leafWeight}`);
   }
   const throttles = {

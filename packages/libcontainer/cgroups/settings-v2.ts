@@ -62,10 +62,11 @@ function setIo(directory: string, io: NonNullable<LinuxResources["blockIO"]>): v
   if (io.weight)
     set(`${directory}/${bfq ? "io.bfq.weight" : "io.weight"}`, String(bfq ? io.weight : ioWeight(io.weight)));
   for (const { major, minor, weight } of io.weightDevice ?? [])
-    if (weight)
+    if (weight !== undefined)
       set(
         `${directory}/${bfq ? "io.bfq.weight" : "io.weight"}`,
-        `${major}:${minor} ${bfq ? weight : ioWeight(weight)}`,
+        // 0 lifts a device's own weight.
+        `${major}:${minor} ${weight === 0 ? "default" : bfq ? weight : ioWeight(weight)}`,
       );
   const throttles = {
     rbps: io.throttleReadBpsDevice,

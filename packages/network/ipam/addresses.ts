@@ -23,14 +23,19 @@ export class AddressSet {
     this.cursor = range.base - 1n;
   }
 
-  get inUse(): number {
-    return this.used.size;
+  /** How many addresses of the subnet nobody can be given: those in use, and those that are nobody's. */
+  get inUse(): bigint {
+    let taken = 0n;
+    for (const value of this.used) if (!this.isNobodys(value)) taken++;
+    const { family, prefix } = this.subnet;
+    if (family === 6) return prefix < 127 ? taken + 1n : taken;
+    return prefix < 31 ? taken + 2n : taken;
   }
 
   /** How many addresses the range still has. */
   get available(): bigint {
     let taken = 0n;
-    for (const value of this.used.keys()) if (value >= this.first && value <= this.end) taken++;
+    for (const value of this.used) if (value >= this.first && value <= this.end) taken++;
     return this.end - this.first + 1n - taken;
   }
 

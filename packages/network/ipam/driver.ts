@@ -1,3 +1,4 @@
+import type { SubnetUsage } from "../contract.ts";
 import type { NetworkRecord } from "../model.ts";
 import type { Cidr } from "./cidr.ts";
 
@@ -19,6 +20,8 @@ export interface IpamDriver {
   /** An endpoint held this address before a restart. */
   adopt(network: NetworkRecord, cidr: string): void;
   release(network: NetworkRecord, cidr: string): void | Promise<void>;
+  /** How full each subnet is, as far as it is known here. */
+  usage(network: NetworkRecord): SubnetUsage[];
 }
 
 /** `--ipam-driver null`: no addresses at all. */
@@ -32,4 +35,5 @@ export const nullIpam: IpamDriver = {
   isFresh: () => true,
   adopt() {},
   release() {},
+  usage: () => [],
 };

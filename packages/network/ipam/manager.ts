@@ -1,4 +1,5 @@
 import { forbidden, type IPAMPool, invalidParameter, messageOf, systemError } from "@gantry/spec";
+import type { SubnetUsage } from "../contract.ts";
 import { bare, type NetworkRecord } from "../model.ts";
 import { AddressSet } from "./addresses.ts";
 import { type Cidr, contains, covers, formatCidr, parseAddress, parseCidr } from "./cidr.ts";
@@ -100,9 +101,8 @@ export class AddressManager implements IpamDriver {
     for (const set of this.sets.get(network.id) ?? []) if (contains(set.subnet, address)) set.free(bare(cidr));
   }
 
-  /** How full each subnet is. */
-  usage(networkId: string): { subnet: string; inUse: number; available: bigint }[] {
-    return (this.sets.get(networkId) ?? []).map((set) => ({
+  usage(network: NetworkRecord): SubnetUsage[] {
+    return (this.sets.get(network.id) ?? []).map((set) => ({
       subnet: formatCidr(set.subnet),
       inUse: set.inUse,
       available: set.available,

@@ -73,6 +73,11 @@ export class RemoteIpam implements IpamDriver {
     }
   }
 
+  /** A plugin is not asked: the protocol has no question for it. */
+  usage(): [] {
+    return [];
+  }
+
   private async request(network: NetworkRecord, space: string, family: 4 | 6, pool: IPAMPool): Promise<IPAMPool> {
     const answer = await this.call("RequestPool", {
       AddressSpace: space,

@@ -109,7 +109,7 @@ export type SubnetStatus = Static<typeof SubnetStatus>;
 
 /** Live state of a network (API 1.52). */
 export const NetworkStatus = Type.Object({
-  IPAM: Type.Optional(Type.Object({ Subnets: Type.Record(Type.String(), SubnetStatus) })),
+  IPAM: Type.Object({ Subnets: Type.Optional(Type.Record(Type.String(), SubnetStatus)) }),
 });
 export type NetworkStatus = Static<typeof NetworkStatus>;
 
