@@ -1,4 +1,4 @@
-/** Docker Engine API (up to v1.52): every document that crosses the wire, as a schema and as a type of the same name. */
+/** Docker Engine API (up to v1.55): every document that crosses the wire, as a schema and as a type of the same name. */
 export * from "./auth.ts";
 export * from "./build.ts";
 export * from "./container.ts";
