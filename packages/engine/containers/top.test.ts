@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { columnsFor } from "./top.ts";
+import { topRequest } from "./top-arguments.ts";
 import { readProcess } from "./top-process.ts";
 
 const headings = (args: string) =>
-  columnsFor(args)
-    .map(([heading]) => heading)
+  topRequest(args)
+    .columns.map(([heading]) => heading)
     .join(" ");
 
 test("ps's formats have ps's headings", () => {
@@ -19,13 +19,60 @@ test("ps's formats have ps's headings", () => {
     ["aux", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"],
     ["l", "F UID PID PPID PRI NI VSZ RSS WCHAN STAT TTY TIME COMMAND"],
     ["ax", "PID TTY STAT TIME COMMAND"],
+    ["-aux", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"],
+    ["-x", "PID TTY STAT TIME COMMAND"],
+    ["aux --sort=-pid", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"],
+    ["-ly", "S UID PID PPID C PRI NI RSS SZ WCHAN TTY TIME CMD"],
+    ["-c", "PID CLS PRI TTY TIME CMD"],
+    ["-LP", "PID PSR LWP TTY TIME CMD"],
+    ["-T", "PID SPID TTY TIME CMD"],
+    ["-M", "LABEL PID TTY TIME CMD"],
+    ["-w -w --columns 80 --forest", "PID TTY TIME CMD"],
+    ["-O comm", "PID COMMAND S TTY TIME COMMAND"],
+    ["t", "PID TTY STAT TIME COMMAND"],
+    ["-opid -ocomm", "PID COMMAND"],
+    ["axo pid,comm", "PID COMMAND"],
+    ["-axo pid,comm", "PID COMMAND"],
+    ["--format=pid,comm", "PID COMMAND"],
     ["-o pid,cls,ruser,group,rtprio,psr,wchan,lstart,etimes", "PID CLS RUSER GROUP RTPRIO PSR WCHAN STARTED ELAPSED"],
     ["-eo pid,comm=NAME,tty,state", "PID NAME TT S"],
   ] as const) {
     expect([args, headings(args)]).toEqual([args, expected]);
   }
-  expect(() => columnsFor("-o pid,constructor")).toThrow('unknown user-defined format specifier "constructor"');
-  expect(() => columnsFor("-o comm")).toThrow("Couldn't find PID field in ps output");
+  expect(() => topRequest("-o pid,constructor")).toThrow('unknown user-defined format specifier "constructor"');
+  expect(() => topRequest("-o comm")).toThrow("Couldn't find PID field in ps output");
+});
+
+test("what ps refuses is refused in its words", () => {
+  for (const [args, words] of [
+    ["-zz", "ps: error: unsupported SysV option"],
+    ["-fz", "ps: error: unsupported SysV option"],
+    ["auxz", "ps: error: unsupported option (BSD syntax)"],
+    ["x y", "ps: error: unsupported option (BSD syntax)"],
+    ["--foo", "ps: error: unknown gnu long option"],
+    ["--forest=1", "ps: error: option --forest does not take an argument"],
+    ["--cols", "ps: error: number of columns must follow --cols, --width, or --columns"],
+    ["--sort", "ps: error: long sort specification must follow --sort"],
+    ["-p", "ps: error: list of process IDs must follow -p"],
+    ["-eo", "ps: error: format specification must follow -o"],
+    ["-q x", "ps: error: process ID list syntax error"],
+    ["-", "ps: error: garbage option"],
+    ["-y", "ps: error: modifier -y without format -l makes no sense"],
+    ["-O nosuch", 'ps: error: unknown user-defined format specifier "nosuch"'],
+    ["h", "Couldn't find PID field in ps output"],
+    ["--version", "Couldn't find PID field in ps output"],
+    ["L", "Couldn't find PID field in ps output"],
+  ] as const) {
+    expect(() => topRequest(args)).toThrow(new Error(words));
+  }
+});
+
+test("processes are chosen by ID and name, as far as a container has them", () => {
+  expect(topRequest("-f")).toMatchObject({ pids: null, commands: null });
+  for (const args of ["-p 1,22", "p1,22", "1 22", "--pid 1 -q22"]) {
+    expect([...(topRequest(args).pids ?? [])]).toEqual([1, 22]);
+  }
+  expect([...(topRequest("-fC sh,sleep").commands ?? [])]).toEqual(["sh", "sleep"]);
 });
 
 test("values agree with ps's own", async () => {
@@ -66,7 +113,7 @@ test("values agree with ps's own", async () => {
       const theirs = Bun.spawnSync([ps, "-o", `${keyword}=`, "-p", String(child.pid)])
         .stdout.toString()
         .trim();
-      const ours = columnsFor(`-o pid,${keyword}`)[1]?.[1](process);
+      const ours = topRequest(`-o pid,${keyword}`).columns[1]?.[1](process);
       expect([keyword, ours]).toEqual([keyword, theirs]);
     }
   } finally {
