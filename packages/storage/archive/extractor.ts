@@ -32,6 +32,7 @@ import { type IdRange, toHostId } from "./ids.ts";
 import type { TarSink } from "./parser.ts";
 import { breakout, cleanName, splitName } from "./path.ts";
 import { removeAt } from "./remove.ts";
+import { isWhiteout, makeOpaque, makeWhiteout, OPAQUE } from "./whiteout.ts";
 
 /** How to lay an archive out on disk. All fields can cross to a worker thread. */
 export interface ExtractOptions {
@@ -69,7 +70,6 @@ export interface ExtractResult {
 }
 
 const WH = ".wh.";
-const OPAQUE = ".wh..wh..opq";
 const EPERM = 1;
 const EOPNOTSUPP = 95;
 
@@ -218,7 +218,7 @@ export class Extractor implements TarSink {
     const fd = openAt(parent, base, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
     this.folders.keep(name, fd);
     this.describeFolder(name, fd, entry);
-    if (opaque) setxattr(fd, `${this.xattrPrefix}opaque`, OPAQUE_VALUE);
+    if (opaque) makeOpaque(fd, this.xattrPrefix);
   }
 
   private describeFolder(name: string, fd: number, entry: TarEntry): void {
@@ -272,20 +272,20 @@ export class Extractor implements TarSink {
       return;
     }
     if (base === OPAQUE) {
-      setxattr(parent, `${this.xattrPrefix}opaque`, OPAQUE_VALUE);
+      makeOpaque(parent, this.xattrPrefix);
       return;
     }
     // Other names of this kind are AUFS's own bookkeeping.
     if (base.startsWith(WH + WH)) return;
     const hidden = base.slice(WH.length);
     if (hidden === "" || hidden === "." || hidden === "..") throw breakout(entry.name, this.options.rootName ?? "/");
-    if (tryMknodat(parent, hidden, S.IFCHR, 0n)) return;
+    if (makeWhiteout(parent, hidden)) return;
     // A whiteout is about lower layers only: what this layer has stays, and hides what is below.
     const there = statAt(parent, hidden);
     if (there && (there.mode & S.IFMT) === S.IFDIR) {
       const fd = openAt(parent, hidden, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
       try {
-        setxattr(fd, `${this.xattrPrefix}opaque`, OPAQUE_VALUE);
+        makeOpaque(fd, this.xattrPrefix);
       } finally {
         close(fd);
       }
@@ -383,11 +383,6 @@ export class Extractor implements TarSink {
     }
   }
 }
-
-const OPAQUE_VALUE = Uint8Array.of(0x79);
-
-const isWhiteout = (stat: { mode: number; rdevMajor: number; rdevMinor: number }) =>
-  (stat.mode & S.IFMT) === S.IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 
 /** ENOTDIR, EINVAL, ENAMETOOLONG, ELOOP: the archive's fault, not the machine's. */
 const THEIRS = new Set([20, 22, 36, 40]);

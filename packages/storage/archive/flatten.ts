@@ -1,9 +1,10 @@
-import { close, mknodat, O, open, S } from "@gantry/sys";
+import { close, O, open } from "@gantry/sys";
 import { Directories } from "./directories.ts";
 import { type ExtractOptions, Extractor } from "./extractor.ts";
 import { Packer, type PackOptions } from "./packer.ts";
 import { TarParser } from "./parser.ts";
 import { splitName } from "./path.ts";
+import { makeWhiteout } from "./whiteout.ts";
 
 /** Copies a tree by packing and extracting it in one go: all of an archive's care for links, owners and holes for free. */
 function copy(from: string, to: string, pack: PackOptions, extract: ExtractOptions): void {
@@ -42,7 +43,7 @@ export function collectChanges(job: {
     for (const { kind, path } of job.changes) {
       if (kind !== 2) continue;
       const [folder, name] = splitName(path.slice(1));
-      mknodat(folders.get(folder), name, S.IFCHR, 0n);
+      makeWhiteout(folders.get(folder), name);
     }
   } finally {
     folders.forget();

@@ -2,6 +2,7 @@ import { close, getxattr, listxattr, O, openat2, pread, RESOLVE, S, SysError } f
 import { type FileStat, listDirectory, openAt, readlinkAt, statAt } from "./at.ts";
 import { type IdRange, toContainerId } from "./ids.ts";
 import { compareNames } from "./names.ts";
+import { hasOpaqueStandIn, isWhiteout, OPAQUE } from "./whiteout.ts";
 import { encodeHeader, type MemberHeader, padding, TRAILER } from "./writer.ts";
 
 /** What of a tree is packed and how it is called. All fields but `filter` can cross to a worker thread. */
@@ -81,7 +82,7 @@ export class Packer {
   private *directory(fd: number, name: string, path: string): Generator<void> {
     const entries = listDirectory(fd).sort((a, b) => compareNames(a.name, b.name));
     if (this.options.whiteouts && path !== "" && isOpaque(fd)) {
-      this.header({ name: `${name}.wh..wh..opq`, type: "file", mode: 0o600 });
+      this.header({ name: `${name}${OPAQUE}`, type: "file", mode: 0o600 });
     }
     for (const entry of entries) {
       const stat = statAt(fd, entry.name);
@@ -109,7 +110,9 @@ export class Packer {
   private *other(dirfd: number, base: string, stat: FileStat, name: string, folder: string): Generator<void> {
     const type = TYPES[stat.mode & S.IFMT];
     if (!type) return;
-    if (type === "char" && this.options.whiteouts && stat.rdevMajor === 0 && stat.rdevMinor === 0) {
+    if (this.options.whiteouts && isWhiteout(stat)) {
+      // Told with its directory.
+      if (base === OPAQUE) return;
       const slash = name.lastIndexOf("/") + 1;
       this.header({ name: `${name.slice(0, slash)}.wh.${name.slice(slash)}`, type: "file", mode: 0o600 });
       return;
@@ -228,5 +231,5 @@ function attributes(fd: number): Map<string, Uint8Array> | undefined {
 /** Whether overlay would hide what lies below this directory. */
 export function isOpaque(fd: number): boolean {
   const mark = getxattr(fd, "trusted.overlay.opaque") ?? getxattr(fd, "user.overlay.opaque");
-  return mark !== null && mark.length === 1 && mark[0] === 0x79;
+  return mark === null ? hasOpaqueStandIn(fd) : mark.length === 1 && mark[0] === 0x79;
 }
