@@ -1,9 +1,8 @@
-import { hostAppArmor, profileName } from "@gantry/libcontainer";
 import type { ContainerConfig, ContainerInspect, EndpointSettings, MountPoint, PortMap } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { shortId } from "../ids.ts";
 import { networkName } from "../networks/names.ts";
-import { askedAppArmor } from "../spec/security.ts";
+import { shownAppArmor } from "./apparmor.ts";
 import type { Container } from "./container.ts";
 import { fullConfig, fullHostConfig } from "./inspect-config.ts";
 import { shownLinks } from "./links.ts";
@@ -51,7 +50,7 @@ export async function inspectContainer(
     Platform: record.platform,
     MountLabel: "",
     ProcessLabel: "",
-    AppArmorProfile: shownAppArmor(container),
+    AppArmorProfile: shownAppArmor(record, state),
     ExecIDs: container.execIds.size === 0 ? null : [...container.execIds],
     HostConfig: {
       ...fullHostConfig(options.api < 52 ? host : { ...host, KernelMemoryTCP: null }),
@@ -77,13 +76,6 @@ export async function inspectContainer(
     result.SizeRootFs = rw + imageSize(engine, container);
   }
   return result;
-}
-
-/** What it was asked to be confined by until it is started, then what it is confined by. */
-function shownAppArmor(container: Container): string {
-  const { hostConfig: host } = container.record;
-  if (!container.state.startedBefore) return askedAppArmor(host);
-  return hostAppArmor() === null ? "" : profileName(askedAppArmor(host), host.Privileged === true);
 }
 
 /** From API 1.52 on without the container's own hardware address, and without an empty OnBuild. */

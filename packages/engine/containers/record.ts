@@ -68,6 +68,8 @@ export interface ContainerStateRecord {
   manuallyStopped: boolean;
   restartCount: number;
   startedBefore: boolean;
+  /** The AppArmor profile of its last start; "" for none. */
+  appArmorProfile?: string;
   health?: Health;
 }
 

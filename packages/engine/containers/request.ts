@@ -46,6 +46,7 @@ export async function runtimeRequest(
     ...mount,
     source: mountedAt(engine, container, mount, index),
   }));
+  container.state.appArmorProfile = await engine.appArmorProfile(host);
   const spec = containerSpec({
     record: { ...record, mounts },
     engine: engine.config,
@@ -56,7 +57,7 @@ export async function runtimeRequest(
     shm: containerShm.acquire(container),
     sharing,
     cgroupV2: engine.cgroupV2,
-    apparmor: await engine.appArmorProfile(host),
+    apparmor: container.state.appArmorProfile,
     init: useInit === true ? engine.initBinary : null,
   });
   const [height, width] = host.ConsoleSize ?? [];
