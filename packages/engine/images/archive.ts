@@ -52,7 +52,9 @@ export async function save(
       return { image: await imageFor(room, tags[0] ?? image.id, platform), tags };
     }),
   );
-  const stream = room.storage.images.save(selected);
+  const stream = room.storage.images.save(selected, () => {
+    if (selected.some(({ image }) => room.storage.images.get(image.id) === null)) room.collectSoon();
+  });
   for (const { image } of selected) imageEvent(room, "save", image, image.id, image.id);
   return stream;
 }

@@ -1,18 +1,36 @@
 import type { Storage } from "@gantry/storage";
 
+/** How long what an unfinished pull or load has brought waits for its next try, in milliseconds. */
+const GRACE = 3_600_000;
+
 /** Runs `storage.collect` in the background, once for all the removals of a moment, never twice at a time. */
 export class Collector {
-  readonly #storage: Storage;
+  readonly #storage: Pick<Storage, "collect">;
   readonly #later: (what: string, work: Promise<unknown>) => void;
   readonly #delay: number;
+  readonly #grace: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #abandoned: ReturnType<typeof setTimeout> | undefined;
   #running: Promise<unknown> | undefined;
 
-  /** `delay` in milliseconds. */
-  constructor(storage: Storage, later: (what: string, work: Promise<unknown>) => void, delay = 500) {
+  /** `grace` and `delay` in milliseconds. */
+  constructor(
+    storage: Pick<Storage, "collect">,
+    later: (what: string, work: Promise<unknown>) => void,
+    grace = GRACE,
+    delay = 500,
+  ) {
     this.#storage = storage;
     this.#later = later;
     this.#delay = delay;
+    this.#grace = grace;
+  }
+
+  /** Something was begun and not ended: what it brought is for the next try, and collected where none comes. */
+  abandoned(): void {
+    clearTimeout(this.#abandoned);
+    this.#abandoned = setTimeout(() => this.soon(), this.#grace);
+    this.#abandoned.unref?.();
   }
 
   soon(): void {

@@ -15,19 +15,23 @@ let images: Images;
 let users: Map<string, ImageUser[]>;
 let events: string[];
 
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "gantry-images-"));
-  storage = openStorage({ root, db: new Database(":memory:") });
-  users = new Map();
-  events = [];
-  images = new Images({
+const open = (grace?: number) =>
+  new Images({
     storage,
     distribution: openDistribution({ storage, config: () => DEFAULT_REGISTRY_CONFIG }),
     events: {
       emit: (type, action, id, { name }) => events.push(`${type} ${action} ${id.slice(0, 19)} ${name ?? ""}`.trim()),
     },
     containersUsing: (id) => users.get(id) ?? [],
+    ...(grace === undefined ? {} : { grace }),
   });
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "gantry-images-"));
+  storage = openStorage({ root, db: new Database(":memory:") });
+  users = new Map();
+  events = [];
+  images = open();
 });
 afterEach(async () => {
   await images.collect();
@@ -316,6 +320,35 @@ test("save and load keep IDs and names of several images", async () => {
   // A name alone stands for all its tags, whichever they are.
   expect((await new Response(await images.save(["one"])).bytes()).length).toBeGreaterThan(1024);
   await expect(images.save(["nope"])).rejects.toThrow(/^No such image: nope$/);
+});
+
+test("what an unfinished load leaves is kept for its next try, and goes where none comes", async () => {
+  const layer = await storage.layers.unpack(new Blob([tar("left", "over")]).stream());
+  const broken = () => ({ source: new Blob(["no archive"]).stream(), quiet: true });
+  await expect(images.load(broken(), () => {})).rejects.toThrow();
+  await images.collect();
+  expect(storage.layers.has(layer.diffId)).toBe(true);
+  const one = await imported("one:1");
+  // Left by a daemon that was killed, and then by one that was not.
+  const hasty = open(1);
+  while (storage.layers.has(layer.diffId)) await Bun.sleep(5);
+  const other = await storage.layers.unpack(new Blob([tar("left", "over again")]).stream());
+  await expect(hasty.load(broken(), () => {})).rejects.toThrow();
+  while (storage.layers.has(other.diffId)) await Bun.sleep(5);
+  expect(images.resolve("one:1").id).toBe(one);
+});
+
+test("what is removed while it is saved goes once it is", async () => {
+  const one = await imported("one:1");
+  const [layer] = (await images.inspect("one:1")).RootFS.Layers!;
+  const saving = await images.save(["one:1"]);
+  images.remove("one:1");
+  await images.collect();
+  const archive = await new Response(saving).bytes();
+  await images.collect();
+  expect(storage.layers.has(layer as Digest)).toBe(false);
+  await images.load({ source: new Blob([archive]).stream(), quiet: true }, () => {});
+  expect(images.resolve("one:1").id).toBe(one);
 });
 
 test("search asks the index of the term's registry and filters what it says", async () => {

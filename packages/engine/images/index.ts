@@ -43,7 +43,9 @@ export class Images {
 
   constructor(options: ImagesOptions) {
     const later = options.later ?? ((_, work) => void work.catch(() => {}));
-    this.#collector = new Collector(options.storage, later);
+    this.#collector = new Collector(options.storage, later, options.grace);
+    // What a killed daemon was about.
+    this.#collector.abandoned();
     this.#room = { ...options, collectSoon: () => this.#collector.soon() };
   }
 
@@ -53,12 +55,12 @@ export class Images {
   }
 
   pull(request: PullRequest, emit: Emit): Promise<void> {
-    return pull(this.#room, request, emit);
+    return this.#bring(pull(this.#room, request, emit));
   }
 
   /** Pulls and returns the image, for run and build. */
   async pullAndGet(request: PullRequest, emit: Emit): Promise<StoredImage> {
-    await pull(this.#room, request, emit);
+    await this.pull(request, emit);
     return this.resolve(request.tag ? joinTag(request.image, request.tag) : request.image);
   }
 
@@ -72,7 +74,7 @@ export class Images {
   }
 
   load(request: LoadRequest, emit: Emit): Promise<void> {
-    return load(this.#room, request, emit);
+    return this.#bring(load(this.#room, request, emit));
   }
 
   save(names: string[], options?: { platform?: string }): Promise<ReadableStream<Uint8Array>> {
@@ -80,7 +82,7 @@ export class Images {
   }
 
   import(request: ImportRequest): Promise<Digest> {
-    return importImage(this.#room, request);
+    return this.#bring(importImage(this.#room, request));
   }
 
   /** The image side of `docker commit`. */
@@ -138,6 +140,15 @@ export class Images {
   /** Deletes what removals have left unused, now. */
   collect(): Promise<void> {
     return this.#collector.flush();
+  }
+
+  async #bring<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      this.#collector.abandoned();
+      throw error;
+    }
   }
 }
 

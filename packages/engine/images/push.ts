@@ -76,6 +76,8 @@ async function pushOne(room: ImageRoom, reference: Reference, request: PushReque
   try {
     find(room, reference);
     const image = await imageFor(room, familiarString(reference), request.platform);
+    // Removed meanwhile, it goes afterwards.
+    for (const digest of [image.id, ...image.config.rootfs.diff_ids]) lease.add(digest);
     const credentials = request.credentials ?? room.credentials?.(reference.domain);
     const known = knownIn(room, reference);
     const mountFrom = (diffId: Digest) => [...(known.get(diffId) ?? [])];
@@ -92,7 +94,8 @@ async function pushOne(room: ImageRoom, reference: Reference, request: PushReque
         emit({ progressDetail: {}, aux: { manifestPushedInsteadOfIndex: true, ...aux } });
       }
     }
-    storage.images.addDigest(image.id, familiarString(withDigest(reference, pushed.digest)));
+    if (storage.images.get(image.id) === null) room.collectSoon();
+    else storage.images.addDigest(image.id, familiarString(withDigest(reference, pushed.digest)));
     imageEvent(room, "push", image, familiarString(reference), familiarName(reference));
   } finally {
     lease.release();

@@ -23,6 +23,8 @@ export interface ImagesOptions {
   containerCounts?: () => Map<string, number>;
   /** Lets work go on after the answer; its failure is logged. */
   later?: (what: string, work: Promise<unknown>) => void;
+  /** How long the layers of an unfinished pull or load are kept for its next try, in milliseconds; an hour by default. */
+  grace?: number;
   /** Credentials for a registry where a request brought none (none by default). */
   credentials?: (domain: string) => Credentials | undefined;
 }
