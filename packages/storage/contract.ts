@@ -189,8 +189,11 @@ export interface ImageStore {
    * What references mean to a save: a name without tag all its tags, an ID an image without names. Throws notFound.
    */
   select(references: string[]): SavedImage[];
-  /** Writes Docker 25+'s combined archive: OCI layout plus manifest.json and repositories. */
-  save(images: string[] | SavedImage[]): ReadableStream<Uint8Array>;
+  /**
+   * Writes Docker 25+'s combined archive: OCI layout plus manifest.json and repositories. What it needs is not collected before the stream
+   * has ended or was cancelled, which `ended` is told.
+   */
+  save(images: string[] | SavedImage[], ended?: () => void): ReadableStream<Uint8Array>;
 }
 
 /** An image of an archive to be. */

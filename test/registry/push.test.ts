@@ -145,6 +145,43 @@ describe.skipIf(!registryInstalled)("push to a registry", () => {
     }
   });
 
+  test("an image that is removed while it is pushed arrives, and is gone then", async () => {
+    let meanwhile: (() => Promise<unknown>) | undefined;
+    const proxy = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch(request) {
+        const url = new URL(request.url);
+        const work = meanwhile;
+        meanwhile = undefined;
+        await work?.();
+        return fetch(`${registry.url}${url.pathname}${url.search}`, {
+          method: request.method,
+          headers: request.headers,
+          body: request.body,
+          redirect: "manual",
+          decompress: false,
+        } as RequestInit);
+      },
+    });
+    try {
+      const name = `127.0.0.1:${proxy.port}/fleeting`;
+      const id = await imported([{ name: "a", content: randomBytes(1000) }], "fleeting:1");
+      const [layer] = engine.images.resolve(id).config.rootfs.diff_ids;
+      engine.images.tag(id, name, "1");
+      meanwhile = async () => {
+        engine.images.remove(id, { force: true });
+        await engine.images.collect();
+      };
+      await engine.push(name, { tag: "1" });
+      expect((await manifestOf("fleeting", "1")).json.config.digest).toBe(id);
+      await engine.images.collect();
+      expect([engine.storage.layers.has(layer!), engine.storage.images.get(id as never)]).toEqual([false, null]);
+    } finally {
+      proxy.stop(true);
+    }
+  });
+
   test("a registry that takes no PATCH gets the blob in one PUT", async () => {
     const proxy = Bun.serve({
       hostname: "127.0.0.1",

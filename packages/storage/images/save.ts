@@ -19,18 +19,25 @@ import type { Stores } from "./load.ts";
 
 /**
  * The archive that Docker 25 and later writes: an OCI layout of uncompressed layers, with manifest.json and
- * `repositories` for older readers.
+ * `repositories` for older readers. `ended` is called once the stream is, in whichever way.
  */
-export function save(stores: Stores, selected: SavedImage[]): ReadableStream<Uint8Array> {
+export function save(stores: Stores, selected: SavedImage[], ended = () => {}): ReadableStream<Uint8Array> {
   const members = archive(stores, selected);
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await members.next();
-        if (done) controller.close();
-        else controller.enqueue(value);
+        try {
+          const { done, value } = await members.next();
+          if (!done) return controller.enqueue(value);
+        } catch (error) {
+          ended();
+          throw error;
+        }
+        ended();
+        controller.close();
       },
       async cancel() {
+        ended();
         await members.return(undefined);
       },
     },

@@ -90,14 +90,14 @@ export class Images implements ImageStore {
     options: { parent?: Digest; manifest?: Descriptor; manifestBytes?: Uint8Array } = {},
   ): Promise<StoredImage> {
     const parsed = parseConfig(config);
-    let size = 0;
-    for (const diffId of parsed.rootfs.diff_ids) {
-      if (!this.layers.has(diffId)) throw invalidParameter(`layer ${diffId} of the image does not exist`);
-      size += this.layers.get(diffId).size;
-    }
-    if (options.parent && !this.byId.get(options.parent)) missing(options.parent);
     const lease = this.leases.open();
     try {
+      let size = 0;
+      for (const diffId of parsed.rootfs.diff_ids) {
+        if (!this.layers.has(diffId)) throw invalidParameter(`layer ${diffId} of the image does not exist`);
+        size += this.layers.get(diffId).size;
+      }
+      if (options.parent && !this.byId.get(options.parent)) missing(options.parent);
       const id = await this.content.put(config);
       if (options.manifestBytes) await this.content.put(options.manifestBytes);
       const manifest = options.manifest ? JSON.stringify(options.manifest) : null;
@@ -175,9 +175,16 @@ export class Images implements ImageStore {
     return select(this, references);
   }
 
-  save(images: string[] | SavedImage[]): ReadableStream<Uint8Array> {
+  save(images: string[] | SavedImage[], ended?: () => void): ReadableStream<Uint8Array> {
     const selected = isSelection(images) ? images : this.select(images);
-    return save({ content: this.content, layers: this.layers, images: this }, selected);
+    // Removed while they are saved they go afterwards.
+    const lease = this.leases.open({ passive: true });
+    for (const { image } of selected)
+      for (const digest of [image.id, ...image.config.rootfs.diff_ids]) lease.add(digest);
+    return save({ content: this.content, layers: this.layers, images: this }, selected, () => {
+      lease.release();
+      ended?.();
+    });
   }
 
   /** Drops images whose layers did not survive: what is listed can be run. The config's blob is made anew from its row. */
