@@ -1,4 +1,4 @@
-import { type Descriptor, type Digest, systemError } from "@gantry/spec";
+import { type Descriptor, type Digest, messageOf, systemError } from "@gantry/spec";
 import type { Ingest, Storage } from "@gantry/storage";
 import { isErrno } from "@gantry/sys";
 import { Blocks } from "./blocks.ts";
@@ -99,16 +99,21 @@ function isLocal(error: unknown): boolean {
 /** Whether there is no room for more. */
 const isFull = (error: unknown) => isErrno(error, "ENOSPC", "EDQUOT");
 
-/** An ingest that was just given up may still be writing its last bytes; its place is free a moment later. */
-async function openIngest(job: LayerJob, digest: Digest): Promise<Ingest> {
-  for (let left = 100; ; left--) {
+/**
+ * Under the blob's own key, where the next pull goes on with it; beside it where the same blob is just coming out of an archive, whose end
+ * nobody knows.
+ */
+async function openIngest(job: LayerJob, digest: Digest): Promise<{ ingest: Ingest; resumable: boolean }> {
+  // A pull that was just given up lets go of it in a moment.
+  for (let left = 100; left > 0; left--) {
     try {
-      return await job.storage.content.ingest(digest);
+      return { ingest: await job.storage.content.ingest(digest), resumable: true };
     } catch (error) {
-      if (left === 0 || !/locked/.test(String(error))) throw error;
+      if (!/locked/.test(messageOf(error))) throw error;
       await sleep(20, job.signal);
     }
   }
+  return { ingest: await job.storage.content.ingest(`pull-${crypto.randomUUID()}`), resumable: false };
 }
 
 /** Writes to the content store and, where the download begins at 0, to the unpacker. */
@@ -117,15 +122,17 @@ class LayerSink implements BlobSink {
   readonly #blob: Descriptor;
   readonly #blocks: Blocks;
   #ingest: Ingest;
+  #resumable: boolean;
   #offset: number;
   #feed: Feed | undefined;
   #unpacking: Promise<boolean> | undefined;
   #downloaded = false;
 
-  private constructor(job: LayerJob, blob: Descriptor, ingest: Ingest) {
+  private constructor(job: LayerJob, blob: Descriptor, { ingest, resumable }: { ingest: Ingest; resumable: boolean }) {
     this.#job = job;
     this.#blob = blob;
     this.#ingest = ingest;
+    this.#resumable = resumable;
     this.#offset = ingest.offset;
     // A feed takes a block once the one before is used up; a store has written it when it says so.
     this.#blocks = new Blocks(async (block) => {
@@ -152,7 +159,9 @@ class LayerSink implements BlobSink {
     await this.#endUnpack(new Error("download begins again"));
     this.#blocks.clear();
     this.#ingest.discard();
-    this.#ingest = await openIngest(this.#job, this.#blob.digest);
+    const { ingest, resumable } = await openIngest(this.#job, this.#blob.digest);
+    this.#ingest = ingest;
+    this.#resumable = resumable;
     this.#offset = this.#ingest.offset;
     this.#beginUnpack();
   }
@@ -164,7 +173,7 @@ class LayerSink implements BlobSink {
     await this.#blocks.flush().catch((late) => {
       full ||= isFull(late);
     });
-    if (full) this.#ingest.discard();
+    if (full || !this.#resumable) this.#ingest.discard();
     else this.#ingest.close();
   }
 

@@ -33,7 +33,7 @@ test("a download is resumed where it was left, and only whole and right ones bec
   await first.write(content.slice(0, 2_000_000));
   expect((await failureOf(storage.content.ingest(digest))).message).toContain("locked");
   first.close();
-  await Bun.sleep(200);
+  // Who comes next waits until the last of the first is written.
   const second = await storage.content.ingest(digest);
   expect(second.offset).toBe(2_000_000);
   // Not waiting for each write must not mix them up.

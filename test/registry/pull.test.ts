@@ -174,6 +174,17 @@ describe.skipIf(!registryInstalled)("pull from a registry", () => {
     await engine.check();
   });
 
+  test("a blob that is just coming out of an archive does not stop a pull", async () => {
+    const image = makeImage({ layers: 1 });
+    await seed(registry.url, "beside", "1", image);
+    const name = `${registry.host}/beside:1`;
+    const other = await engine.storage.content.ingest(image.layers[0]!.digest as never);
+    await engine.pull(name);
+    expect(engine.images.resolve(name).id).toBe(image.config.digest as never);
+    other.discard();
+    await engine.check();
+  });
+
   test("a manifest of schema 1 is refused by name", async () => {
     const server = Bun.serve({
       port: 0,

@@ -5,7 +5,8 @@ import type { Ingest } from "../contract.ts";
 
 interface Host {
   commit(path: string, digest: Digest, size: number): void;
-  closed(): void;
+  /** Its key is free; `after` where it has bytes to write still, which who comes next waits for. */
+  closed(after?: Promise<void>): void;
 }
 
 /** Bytes gathered before they are written: one call to the thread pool for each would cost more than the write. */
@@ -60,8 +61,14 @@ export class FileIngest implements Ingest {
       if (expected !== null && digest !== expected) {
         throw invalidParameter(`unexpected commit digest ${digest}, expected ${expected}: failed precondition`);
       }
-      await this.end();
-      this.host.commit(this.path, digest, this.written);
+      this.open = false;
+      await this.file.close();
+      // In one step: nobody finds the key free and the file still under it.
+      try {
+        this.host.commit(this.path, digest, this.written);
+      } finally {
+        this.host.closed();
+      }
       return digest;
     } catch (error) {
       this.discard();
@@ -72,11 +79,12 @@ export class FileIngest implements Ingest {
   close(): void {
     if (!this.open) return;
     this.open = false;
-    void this.flushPending()
-      .catch(() => {})
-      .then(() => this.file.close())
-      .catch(() => {})
-      .finally(() => this.host.closed());
+    this.host.closed(
+      this.flushPending()
+        .catch(() => {})
+        .then(() => this.file.close())
+        .catch(() => {}),
+    );
   }
 
   discard(): void {
@@ -92,12 +100,6 @@ export class FileIngest implements Ingest {
 
   private check(): void {
     if (!this.open) throw systemError("ingest is closed");
-  }
-
-  private async end(): Promise<void> {
-    this.open = false;
-    await this.file.close();
-    this.host.closed();
   }
 
   private async flush(): Promise<void> {

@@ -13,6 +13,8 @@ const DEFAULT_LIMIT = 16 << 20;
 /** Blobs in the layout of an OCI image directory below `root`, their sizes in SQLite. */
 export class Content implements ContentStore {
   private readonly ingests = new Set<string>();
+  /** Those that were given up and write their last bytes. */
+  private readonly closing = new Map<string, Promise<void>>();
   private readonly selectSize;
   private readonly insert;
   private readonly remove;
@@ -79,12 +81,18 @@ export class Content implements ContentStore {
 
   async ingest(key: string): Promise<Ingest> {
     const name = ingestName(key);
+    for (let last = this.closing.get(name); last; last = this.closing.get(name)) await last;
     if (this.ingests.has(name)) throw invalidParameter(`ref ${key} locked: already being written`);
     this.ingests.add(name);
     try {
       return await FileIngest.open(`${this.root}/ingest/${name}`, {
         commit: (path, digest, size) => this.adopt(path, digest, size),
-        closed: () => this.ingests.delete(name),
+        closed: (after) => {
+          this.ingests.delete(name);
+          if (!after) return;
+          const last = after.then(() => void this.closing.delete(name));
+          this.closing.set(name, last);
+        },
       });
     } catch (error) {
       this.ingests.delete(name);

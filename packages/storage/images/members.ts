@@ -1,10 +1,10 @@
-import { type Descriptor, type Digest, invalidParameter, isDigest, MediaType } from "@gantry/spec";
+import { type Descriptor, type Digest, invalidParameter, isDigest, MediaType, messageOf } from "@gantry/spec";
 import { detectCompression } from "../archive/decompress.ts";
 import { checksumMatches, isZeroBlock } from "../archive/header.ts";
 import { cleanName } from "../archive/path.ts";
 import { readTar } from "../archive/read.ts";
 import type { Content } from "../content/store.ts";
-import type { Layer, LoadOptions } from "../contract.ts";
+import type { Ingest, Layer, LoadOptions } from "../contract.ts";
 import type { Layers } from "../layers/store.ts";
 
 /** JSON members larger than this are not read (they are nobody's manifest or config), bytes. */
@@ -126,7 +126,7 @@ async function receiveLayer(
   }
   const known = promised ? stores.layers.byBlob(promised) : null;
   if (known) return known;
-  const ingest = await stores.content.ingest(promised ?? `load-${crypto.randomUUID()}`);
+  const { ingest, resumable } = await openIngest(stores.content, promised);
   let digest: Digest;
   try {
     let done = 0;
@@ -144,7 +144,8 @@ async function receiveLayer(
     }
     digest = await ingest.commit(promised ?? null, size);
   } catch (error) {
-    ingest.close();
+    if (resumable) ingest.close();
+    else ingest.discard();
     throw error;
   }
   const mediaType = compression === "zstd" ? MediaType.ociLayerZstd : MediaType.ociLayerGzip;
@@ -153,6 +154,16 @@ async function receiveLayer(
   // Its failure is told where it is awaited.
   layer.catch(() => {});
   return { layer, blob };
+}
+
+/** Under the digest's own key, where a later try goes on with it; beside it where the digest is not known, or comes by another way just now. */
+async function openIngest(content: Content, promised?: Digest): Promise<{ ingest: Ingest; resumable: boolean }> {
+  try {
+    if (promised) return { ingest: await content.ingest(promised), resumable: true };
+  } catch (error) {
+    if (!/locked/.test(messageOf(error))) throw error;
+  }
+  return { ingest: await content.ingest(`load-${crypto.randomUUID()}`), resumable: false };
 }
 
 async function pour(
