@@ -62,9 +62,9 @@ export class FileIngest implements Ingest {
         throw invalidParameter(`unexpected commit digest ${digest}, expected ${expected}: failed precondition`);
       }
       this.open = false;
-      await this.file.close();
       // In one step: nobody finds the key free and the file still under it.
       try {
+        await this.file.close();
         this.host.commit(this.path, digest, this.written);
       } finally {
         this.host.closed();
