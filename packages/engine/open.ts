@@ -214,26 +214,22 @@ export async function shutdownEngine(engine: Engine): Promise<void> {
     if (container.restartTimer !== null) clearTimeout(container.restartTimer);
     container.stopHealth?.();
   }
-  if (!engine.config.liveRestore) {
-    const limit = engine.config.shutdownTimeout;
-    await Promise.all(
-      engine.containers
-        .all()
-        .filter((container) => container.running)
-        .map(async (container) => {
-          const own = container.record.config.StopTimeout ?? 10;
-          const timeout = limit >= 0 ? Math.min(own < 0 ? limit : own, limit) : own;
-          try {
-            await stopContainer(engine, container, { timeout });
-            await container.exited;
-            container.state.manuallyStopped = false;
-            container.saveState();
-          } catch {
-            // It ended by itself in the meantime.
-          }
-        }),
-    );
-  }
+  await Promise.all(
+    engine.containers.all().map(async (container) => {
+      // A start that is under way leaves a container that runs.
+      await container.settled();
+      if (engine.config.liveRestore || !container.running) return;
+      const limit = engine.config.shutdownTimeout;
+      const own = container.record.config.StopTimeout ?? 10;
+      const timeout = limit >= 0 ? Math.min(own < 0 ? limit : own, limit) : own;
+      try {
+        await stopContainer(engine, container, { timeout });
+        await container.exited;
+      } catch {
+        // It ended by itself in the meantime.
+      }
+    }),
+  );
   await Promise.all(engine.containers.all().map((container) => container.prepared?.discard()));
   await Promise.all([engine.logForwards.shutdown(), ...engine.background]);
   await engine.network.shutdown();

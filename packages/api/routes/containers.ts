@@ -176,6 +176,7 @@ export function containerRoutes(engine: Engine): Route[] {
       if (wanted.replace(/^\//, "") === container.name) {
         throw invalidParameter("Renaming a container with the same name as its current name");
       }
+      await container.settled();
       if (container.removing) throw conflict(`removal of container ${container.id} is already in progress`);
       const old = container.name;
       let name: string;
@@ -192,6 +193,7 @@ export function containerRoutes(engine: Engine): Route[] {
     route("POST", "/containers/{name:.*}/resize", { query: Type.Object({ h: text, w: text }) }, async (context) => {
       const [h, w] = [terminalSide("height", context.query.h), terminalSide("width", context.query.w)];
       const container = get(context);
+      await container.settled();
       if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);
       await container.task.resize(h, w);
       container.emit("resize", { height: String(h), width: String(w) });

@@ -13,7 +13,8 @@ export function attachContainer(container: Container, request: AttachRequest): P
   }
   if (container.removing || container.removed) return Promise.resolve(null);
   const wanted = { ...request, stdin: request.stdin && container.record.config.OpenStdin === true };
-  if (container.task !== null && container.running) return container.task.attach(wanted);
+  const task = container.running ? container.task : container.beginning;
+  if (task !== null) return task.attach(wanted);
   const attached = new Promise<AttachStream | null>((resolve) => {
     container.pendingAttach.push({ request: wanted, resolve });
   });

@@ -23,8 +23,14 @@ export class Container {
   record: ContainerRecord;
   state: ContainerStateRecord;
   task: Task | null = null;
-  /** Start, stop, removal, rename and so on happen one after the other. */
+  /** Starts, removals, changes happen one after the other. */
   readonly lock = new Mutex();
+  /** Resolves when the start or the pause that is under way is over; null while there is none. */
+  changing: Promise<void> | null = null;
+  /** What is being started: its task is made, and may run before it is known to. */
+  beginning: Task | null = null;
+  /** A restart by hand is under way: the end in its middle is no reason to remove the container, or to start it. */
+  restartedByHand = false;
   pendingAttach: PendingAttach[] = [];
   /** Its task, where that was made ahead of the start. Whoever else touches its files discards it first. */
   prepared: PreparedStart | null = null;
@@ -57,6 +63,26 @@ export class Container {
   }
   get paused(): boolean {
     return this.state.status === "paused";
+  }
+
+  /** Does what makes it run, or pause, or go on. The caller holds the lock. */
+  async change(work: () => Promise<void>): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    this.changing = over.promise;
+    try {
+      await work();
+    } finally {
+      this.changing = null;
+      over.resolve();
+    }
+  }
+
+  /**
+   * Resolves once no `change` is under way. Until then nobody can tell whether the container runs: its process may be
+   * asking already. Whoever answers that, or acts on it, waits; a list does not.
+   */
+  async settled(): Promise<void> {
+    while (this.changing !== null) await this.changing;
   }
 
   /** The container's directory on lasting storage. */

@@ -55,7 +55,8 @@ export async function afterExit(engine: Engine, container: Container, task: Task
     });
 
   const again = considerRestart(engine, container, status, ranMs);
-  const autoRemove = record.hostConfig.AutoRemove === true && !again && !engine.stopping;
+  const kept = again || container.restartedByHand || engine.stopping;
+  const autoRemove = record.hostConfig.AutoRemove === true && !kept;
   if (again) state.status = "restarting";
   emitVolumeEvents(container, "unmount");
   container.emit("die", {

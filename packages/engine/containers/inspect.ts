@@ -1,4 +1,11 @@
-import type { ContainerConfig, ContainerInspect, EndpointSettings, MountPoint, PortMap } from "@gantry/spec";
+import {
+  type ContainerConfig,
+  type ContainerInspect,
+  type EndpointSettings,
+  type MountPoint,
+  notFound,
+  type PortMap,
+} from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import { shortId } from "../ids.ts";
 import { networkName } from "../networks/names.ts";
@@ -14,6 +21,9 @@ export async function inspectContainer(
   container: Container,
   options: { size: boolean; api: number },
 ): Promise<ContainerInspect> {
+  await container.settled();
+  // With a start that failed, where that was the end of it.
+  if (container.removed) throw notFound(`No such container: ${container.id}`);
   const { record, state } = container;
   const layer = engine.storage.layers.getContainer(record.id);
   const { hostConfig: host } = record;

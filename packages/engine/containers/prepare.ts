@@ -64,6 +64,8 @@ export function prepareStart(engine: Engine, container: Container): void {
       const request = await runtimeRequest(engine, container, writeFiles(engine, container, null));
       const task = await engine.runtime(container.record.runtime).create(request);
       container.prepared = new PreparedStart(engine, container, task, record);
+      // It was being made while everything else was put away.
+      if (engine.stopping) await container.prepared.discard();
     } catch {
       // The start will meet the same, and tell it.
       containerShm.release(container);

@@ -3,6 +3,7 @@ import { conflict, messageOf, notFound } from "@gantry/spec";
 import type { Engine } from "../engine.ts";
 import type { Container } from "./container.ts";
 import { cancelRestart } from "./restart.ts";
+import { sendSignal } from "./signal.ts";
 
 export interface RemoveOptions {
   /** Kill it if it runs. */
@@ -17,6 +18,8 @@ export interface RemoveOptions {
 
 /** Removes a container. Throws conflict where it runs (or is paused) and `force` is not set. */
 export async function removeContainer(engine: Engine, container: Container, options: RemoveOptions): Promise<void> {
+  if (!options.force) await container.settled();
+  if (container.removed) throw notFound(`No such container: ${options.calledBy ?? container.id}`);
   if (container.removing) {
     throw conflict(`removal of container ${container.id} is already in progress`);
   }
@@ -57,10 +60,7 @@ function refuseRunning(container: Container, name: string): void {
 async function killAndWait(container: Container): Promise<void> {
   const { task, exited } = container;
   if (task === null) return;
-  container.state.manuallyStopped = true;
-  if (container.paused) await task.resume().catch(() => {});
-  await task.kill(9);
-  container.emit("kill", { signal: "9" });
+  await sendSignal(container, task, 9, true);
   if (exited !== null) await exited;
 }
 

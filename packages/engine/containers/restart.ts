@@ -12,7 +12,8 @@ const GOOD_RUN_MS = 10_000;
 /** Whether the container's policy wants another start after this exit; if so, it is set up. */
 export function considerRestart(engine: Engine, container: Container, status: ExitStatus, ranMs: number): boolean {
   const { state } = container;
-  if (engine.stopping || container.removing || !wantsRestart(container, status.exitCode)) return false;
+  if (engine.stopping || container.removing || container.restartedByHand) return false;
+  if (!wantsRestart(container, status.exitCode)) return false;
   container.restartDelayMs =
     ranMs >= GOOD_RUN_MS || container.restartDelayMs === 0
       ? FIRST_DELAY_MS
@@ -57,9 +58,13 @@ export async function restart(engine: Engine, container: Container): Promise<voi
   });
 }
 
-/** Ends a pending restart. */
+/** Ends a restart that is still to come: the container has ended for good. One that is under way goes on. */
 export function cancelRestart(container: Container): void {
   if (container.restartTimer !== null) clearTimeout(container.restartTimer);
   container.restartTimer = null;
-  if (container.state.status === "restarting") container.state.status = "exited";
+  const { state } = container;
+  if (state.status !== "restarting" || container.changing !== null) return;
+  state.status = "exited";
+  container.saveState();
+  container.notifyExit({ exitCode: state.exitCode });
 }

@@ -26,17 +26,32 @@ export async function startContainer(engine: Engine, container: Container, optio
 
 /** The same, for who holds the container's lock. */
 export async function startLocked(engine: Engine, container: Container, options: StartOptions = {}): Promise<void> {
-  const { state } = container;
-  if (container.removing || container.removed || state.status === "dead") {
+  refuseStart(engine, container, options);
+  await container.change(async () => {
+    // A task that has just ended may still be on its way out.
+    if (container.exited !== null) await container.exited;
+    await begin(engine, container, options).finally(() => {
+      container.beginning = null;
+    });
+  });
+}
+
+function refuseStart(engine: Engine, container: Container, options: StartOptions): void {
+  const { status } = container.state;
+  if (container.removing || container.removed || status === "dead") {
     throw conflict("container is marked for removal and cannot be started");
   }
-  if (state.status === "paused") throw conflict("cannot start a paused container, try unpause instead");
-  if (state.status === "running") throw notModified("container already started");
-  if (container.restartTimer !== null) clearTimeout(container.restartTimer);
-  container.restartTimer = null;
-  // A task that has just ended may still be on its way out.
-  if (container.exited !== null) await container.exited;
+  if (status === "paused") throw conflict("cannot start a paused container, try unpause instead");
+  // As with Docker: one that waits for its restart goes on waiting.
+  if (status === "running" || (status === "restarting" && options.restart !== true)) {
+    throw notModified("container already started");
+  }
+  // Nobody would stop it any more.
+  if (engine.stopping) throw systemError("the daemon is shutting down");
+}
 
+async function begin(engine: Engine, container: Container, options: StartOptions): Promise<void> {
+  const { state } = container;
   state.manuallyStopped = false;
   if (options.restart !== true) {
     state.restartCount = 0;
@@ -99,8 +114,9 @@ export async function startLocked(engine: Engine, container: Container, options:
   watchExit(engine, container, task);
 }
 
-/** Those who attached to the created container are connected before its first byte of output. */
+/** Those who attached to the created container are connected before its first byte of output; who comes now, to its task. */
 async function attachEarly(container: Container, task: Task): Promise<void> {
+  container.beginning = task;
   const pending = container.pendingAttach.splice(0);
   await Promise.all(
     pending.map(async ({ request, resolve }) => {

@@ -1,8 +1,9 @@
-import { conflict, invalidParameter, messageOf, notModified, systemError } from "@gantry/spec";
+import { conflict, messageOf, notModified, systemError } from "@gantry/spec";
 import { parseSignal } from "../config/signals.ts";
 import type { Engine } from "../engine.ts";
 import type { Container } from "./container.ts";
 import { cancelRestart } from "./restart.ts";
+import { killSignal, markStopped, sendSignal, stopSignal } from "./signal.ts";
 import { startLocked } from "./start.ts";
 
 /** Seconds a container has to end by itself where nothing else is said. */
@@ -14,52 +15,42 @@ export interface StopOptions {
   signal?: string | undefined;
 }
 
-/** Stops a container. Throws notModified where it does not run. */
+/**
+ * Stops a container. Throws notModified where it does not run. Not under the lock: who waits long for its end keeps
+ * nobody from renaming, pausing, or stopping it with less patience.
+ */
 export async function stopContainer(_engine: Engine, container: Container, options: StopOptions = {}): Promise<void> {
   const signal = options.signal ? parseSignal(options.signal) : undefined;
-  const restarting = () => container.state.status === "restarting";
-  if (!container.running && !restarting()) throw notModified("container already stopped");
-  // Nobody waits for a restart that is still to come; one that is under way is let through and then stopped.
-  if (container.restartTimer !== null) return stopRestarting(container);
-  await container.lock.run(async () => {
-    if (restarting()) stopRestarting(container);
-    else await stopLocked(container, { timeout: options.timeout, signal });
-  });
+  await container.settled();
+  if (container.state.status === "restarting") return stopRestarting(container);
+  if (!container.running) throw notModified("container already stopped");
+  await stopRunning(container, { timeout: options.timeout, signal });
 }
 
+/** Of a container that waits for its restart. */
 function stopRestarting(container: Container): void {
-  container.state.manuallyStopped = true;
+  markStopped(container);
   cancelRestart(container);
-  container.saveState();
   container.emit("stop");
 }
 
-async function stopLocked(
+async function stopRunning(
   container: Container,
   options: { timeout?: number | undefined; signal?: number | undefined },
 ): Promise<void> {
-  const { task, exited, record, state } = container;
-  if (task === null || !container.running) return;
-  state.manuallyStopped = true;
-  const signal = options.signal ?? parseSignal(record.config.StopSignal || "SIGTERM");
+  const { task, exited, record } = container;
+  if (task === null) return;
   const timeout = options.timeout ?? record.config.StopTimeout ?? DEFAULT_TIMEOUT;
-  if (container.paused) {
-    await task.resume();
-    state.status = "running";
-  }
-  await task.kill(signal);
-  container.emit("kill", { signal: String(signal) });
+  await sendSignal(container, task, options.signal ?? stopSignal(container), true);
   const done = exited ?? Promise.resolve();
   if (!(await within(done, timeout < 0 ? null : timeout * 1000))) {
-    await task.kill(9);
-    container.emit("kill", { signal: "9" });
+    await sendSignal(container, task, 9, true);
     if (!(await within(done, 10_000))) {
       // Processes that keep the stdio open, or hang in the kernel.
       await task.kill(9, true).catch(() => {});
       await within(done, 10_000);
     }
   }
-  container.saveState();
   container.emit("stop");
 }
 
@@ -78,53 +69,43 @@ async function within(work: Promise<unknown>, ms: number | null): Promise<boolea
   return result;
 }
 
+/** Stops a container that runs, and starts it. */
 export async function restartContainer(engine: Engine, container: Container, options: StopOptions = {}): Promise<void> {
   const signal = options.signal ? parseSignal(options.signal) : undefined;
-  cancelRestart(container);
   await container.lock.run(async () => {
-    const { hostConfig } = container.record;
-    const autoRemove = hostConfig.AutoRemove;
-    // A restart is no end: the container must outlive the stop in the middle.
-    hostConfig.AutoRemove = false;
+    container.restartedByHand = true;
     try {
-      if (container.running) await stopLocked(container, { timeout: options.timeout, signal });
+      if (container.state.status === "restarting") stopRestarting(container);
+      else if (container.running) await stopRunning(container, { timeout: options.timeout, signal });
     } finally {
       if (container.exited !== null) await container.exited;
-      if (autoRemove !== undefined) hostConfig.AutoRemove = autoRemove;
+      container.restartedByHand = false;
     }
     await startLocked(engine, container);
     container.emit("restart");
   });
 }
 
-/** As `parseSignal`; a number that is none is the kernel's matter in Docker, and refused in other words. */
-function killSignal(text: string): number {
-  if (/^\d+$/.test(text) && text !== "0" && Number(text) > 64) {
-    throw invalidParameter(`the linux daemon does not support signal ${text}`);
-  }
-  return parseSignal(text);
-}
-
 /** Sends a signal. A stop signal by hand keeps restart policies from starting the container anew. */
 export async function killContainer(_engine: Engine, container: Container, signalText: string): Promise<void> {
   const signal = killSignal(signalText || "SIGKILL");
-  const { task, state, exited } = container;
+  await container.settled();
+  const ends = signal === 9 || signal === stopSignal(container);
+  if (container.state.status === "restarting") {
+    // There is nobody to send it to. It ends what waits for its restart.
+    if (ends) markStopped(container);
+    if (ends) cancelRestart(container);
+    return;
+  }
+  const { task, exited } = container;
   if (task === null || !container.running) {
     throw conflict(`container ${container.id} is not running`);
   }
-  if (signal === 9 || signal === parseSignal(container.record.config.StopSignal || "SIGTERM")) {
-    state.manuallyStopped = true;
-    if (signal === 9) cancelRestart(container);
-  }
-  if (container.paused && signal === 9) {
-    await task.resume().catch(() => {});
-  }
   try {
-    await task.kill(signal);
+    await sendSignal(container, task, signal, ends);
   } catch (error) {
     throw conflict(messageOf(error));
   }
-  container.emit("kill", { signal: String(signal) });
   // Docker answers a SIGKILL once the container is gone.
   if (signal === 9 && exited !== null) await within(exited, 10_000);
 }
@@ -132,27 +113,39 @@ export async function killContainer(_engine: Engine, container: Container, signa
 export async function pauseContainer(_engine: Engine, container: Container): Promise<void> {
   await container.lock.run(async () => {
     const { task, state } = container;
+    if (state.status === "restarting") {
+      throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
+    }
     if (task === null || !container.running) throw conflict(`container ${container.id} is not running`);
     if (state.status === "paused") throw conflict(`Container ${container.id} is already paused`);
-    try {
-      await task.pause();
-    } catch (error) {
-      if ((await task.status()) === "stopped") throw conflict(`container ${container.id} is not running`);
-      throw error;
-    }
-    state.status = "paused";
-    container.saveState();
-    container.emit("pause");
+    await container.change(async () => {
+      try {
+        await task.pause();
+      } catch (error) {
+        if ((await task.status()) === "stopped") throw conflict(`container ${container.id} is not running`);
+        throw error;
+      }
+      // It may have ended meanwhile: then there is nothing that could go on.
+      if (container.task !== task) throw conflict(`container ${container.id} is not running`);
+      state.status = "paused";
+      container.saveState();
+      container.emit("pause");
+    });
   });
 }
 
 export async function unpauseContainer(_engine: Engine, container: Container): Promise<void> {
   await container.lock.run(async () => {
     const { task, state } = container;
-    if (task === null || state.status !== "paused") throw systemError(`Container ${container.id} is not paused`);
-    await task.resume();
-    state.status = "running";
-    container.saveState();
-    container.emit("unpause");
+    const paused = () => container.task === task && state.status === "paused";
+    if (task === null || !paused()) throw systemError(`Container ${container.id} is not paused`);
+    await container.change(async () => {
+      await task.resume();
+      // Ended, or gone on by a signal that ends it.
+      if (!paused()) return;
+      state.status = "running";
+      container.saveState();
+      container.emit("unpause");
+    });
   });
 }

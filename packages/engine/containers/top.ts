@@ -7,10 +7,11 @@ import { readProcess } from "./top-process.ts";
 /** The processes of a running container, in the columns that the ps arguments ask for. */
 export async function topContainer(container: Container, psArgs: string): Promise<TopResponse> {
   const { columns, pids: chosen, commands } = topRequest(psArgs);
-  if (container.task === null || !container.running) throw conflict(`container ${container.id} is not running`);
+  await container.settled();
   if (container.state.status === "restarting") {
     throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
   }
+  if (container.task === null || !container.running) throw conflict(`container ${container.id} is not running`);
   const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
   const bootMs = Date.now() - uptime * 1000;
   const pids = (await container.task.pids()).sort((a, b) => a - b);

@@ -12,13 +12,14 @@ export function parseWaitCondition(text: string | undefined): WaitCondition {
 }
 
 /** Resolves when the container meets the condition; null when the signal fires first. */
-export function waitContainer(
+export async function waitContainer(
   container: Container,
   condition: WaitCondition,
   signal?: AbortSignal,
 ): Promise<ExitNotice | null> {
-  if (condition === "not-running" && !container.running && container.state.status !== "restarting") {
-    return Promise.resolve({ exitCode: container.state.exitCode });
+  if (condition === "not-running") {
+    await container.settled();
+    if (!container.running && container.state.status !== "restarting") return { exitCode: container.state.exitCode };
   }
   return new Promise((resolve) => {
     const listen = condition === "removed" ? container.onRemoval.bind(container) : container.onExit.bind(container);

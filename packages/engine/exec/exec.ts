@@ -48,6 +48,7 @@ export async function createExec(engine: Engine, name: string, config: ExecConfi
   for (const text of [...(config.Cmd ?? []), ...(config.Env ?? [])]) {
     if (text.includes("\0")) throw invalidParameter("invalid argument: it contains a NUL byte");
   }
+  await container.settled();
   requireRunning(container, name);
   if (config.User) resolveUser(await userDatabase(engine, container), config.User, []);
   const id = newId();
