@@ -59,6 +59,24 @@ describe.skipIf(!canRunContainers)("network connect and disconnect", () => {
     expect(await networksOf("alone")).toEqual(["own"]);
   });
 
+  test("while a running container leaves its only network it is in it, or in none", async () => {
+    await docker("run -d --name leaver --network own busybox sleep 1000");
+    for (let round = 0; round < 3; round++) {
+      let left = false;
+      const leaving = docker("network disconnect own leaver").finally(() => {
+        left = true;
+      });
+      while (!left) {
+        const { State, NetworkSettings } = (await engine.api("GET", "/containers/leaver/json")).body;
+        expect(State.Running).toBe(true);
+        const { own } = NetworkSettings.Networks;
+        if (own !== undefined) expect(own.IPAddress).toStartWith("10.89.7.");
+      }
+      expect(await leaving).toBe("");
+      expect(await docker("network connect own leaver")).toBe("");
+    }
+  });
+
   test("a stopped container leaves a network that is gone", async () => {
     await docker("network create gone");
     await docker("create --name left busybox true");

@@ -123,11 +123,19 @@ export async function disconnectNetwork(
       const what = container.running ? "network" : "the network";
       throw systemError(`container ${container.id} is not connected to ${what} ${network.Name}`);
     }
-    if (container.running) await engine.network.disconnect(container.id, network.Id, force);
-    const endpoints = { ...container.record.endpoints };
-    delete endpoints[key];
-    container.record.endpoints = endpoints;
+    // First, so that whoever looks meanwhile does not see an endpoint without an address.
+    const before = container.record.endpoints;
+    const { [key]: _, ...left } = before;
+    container.record.endpoints = left;
     container.save();
+    if (!container.running) return;
+    try {
+      await engine.network.disconnect(container.id, network.Id, force);
+    } catch (error) {
+      container.record.endpoints = before;
+      container.save();
+      throw error;
+    }
   });
 }
 
