@@ -25,6 +25,23 @@ export function createRing(size = RING_SIZE): RingMemory {
   return new SharedArrayBuffer(HEADER + size);
 }
 
+/** How far a ring's two sides are; it changes with every byte that moves. */
+export function ringPosition(memory: RingMemory): number {
+  const control = new Int32Array(memory, 0, HEADER / 4);
+  return Atomics.load(control, WRITTEN) + Atomics.load(control, READ);
+}
+
+/** Ends it for both sides, whichever of them waits: the writer sees its reader gone, the reader its writer failed. */
+export function breakRing(memory: RingMemory): void {
+  const control = new Int32Array(memory, 0, HEADER / 4);
+  Atomics.store(control, READER_GONE, 1);
+  Atomics.compareExchange(control, STATE, OPEN, FAILED);
+  for (const seq of [READER_SEQ, WRITER_SEQ]) {
+    Atomics.add(control, seq, 1);
+    Atomics.notify(control, seq);
+  }
+}
+
 /** The other side gave up; the reason is told by its own error. */
 export class RingClosed extends Error {
   constructor() {

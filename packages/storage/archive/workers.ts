@@ -2,11 +2,15 @@ import { availableParallelism } from "node:os";
 import { type ErrorKind, GantryError, unavailable } from "@gantry/spec";
 import { workerUrl } from "@gantry/sys";
 import type { JobKind, Jobs } from "./jobs.ts";
+import { StreamPlaces } from "./places.ts";
+import type { RingMemory } from "./ring.ts";
 
 /** How long an idle worker is kept, in milliseconds. A new one takes 5 ms. */
 const IDLE = 5_000;
-/** Jobs at a time that wait for somebody else's bytes; more than this is refused. */
+/** Jobs at a time that wait for somebody else's bytes; what is more than this waits. */
 const MAX_STREAMING = 64;
+/** How long one of them may stand still while others wait, in milliseconds. */
+const PATIENCE = 30_000;
 
 interface Slot {
   worker: Worker;
@@ -24,32 +28,46 @@ interface Waiting {
 export class Workers {
   private idle: Slot[] = [];
   private running = 0;
-  private streaming = 0;
   private queue: Waiting[] = [];
   private readonly most = Math.max(2, Math.min(4, availableParallelism()));
+  private readonly places: StreamPlaces;
 
-  /** Runs a job to its end. Errors keep their kind. `streams`: it waits for bytes from or for the main thread. */
+  constructor({ streams = MAX_STREAMING, patience = PATIENCE } = {}) {
+    this.places = new StreamPlaces(streams, patience);
+  }
+
+  /**
+   * Runs a job to its end. Errors keep their kind. `streams`: it may wait long, for bytes from or for the main thread mostly, and gets
+   * a worker of its own.
+   */
   async run<K extends JobKind>(
     kind: K,
     job: Parameters<Jobs[K]>[0],
     options: { streams?: boolean } = {},
   ): Promise<ReturnType<Jobs[K]>> {
-    if (options.streams) {
-      if (this.streaming >= MAX_STREAMING) throw unavailable("too many archive streams at the same time");
-      this.streaming++;
-    } else {
-      if (this.running >= this.most) await new Promise<void>((start) => this.queue.push({ start }));
-      else this.running++;
-    }
+    if (options.streams) return this.stream(kind, job);
+    if (this.running >= this.most) await new Promise<void>((start) => this.queue.push({ start }));
+    else this.running++;
     try {
       return (await this.execute(kind, job)) as ReturnType<Jobs[K]>;
     } finally {
-      if (options.streams) this.streaming--;
-      else {
-        const next = this.queue.shift();
-        if (next) next.start();
-        else this.running--;
-      }
+      const next = this.queue.shift();
+      if (next) next.start();
+      else this.running--;
+    }
+  }
+
+  private async stream<K extends JobKind>(kind: K, job: Parameters<Jobs[K]>[0]): Promise<ReturnType<Jobs[K]>> {
+    const rings = ringsOf(job);
+    // What waits for the disk only is the house's own, and few.
+    const place = rings.length === 0 ? null : await this.places.enter(rings);
+    try {
+      return (await this.execute(kind, job)) as ReturnType<Jobs[K]>;
+    } catch (error) {
+      if (place?.broken) throw unavailable("the archive stream stood still while others waited for its place", error);
+      throw error;
+    } finally {
+      if (place !== null) this.places.leave(place);
     }
   }
 
@@ -103,6 +121,12 @@ export class Workers {
     if (slot.timer !== null) clearTimeout(slot.timer);
     slot.worker.terminate();
   }
+}
+
+/** The pipes by which a job hears of or speaks to the main thread. */
+function ringsOf(job: object): RingMemory[] {
+  const { sink, source } = job as { sink?: RingMemory; source?: { ring?: RingMemory } };
+  return [sink, source?.ring].filter((ring) => ring !== undefined);
 }
 
 /** The process's archive threads. */
