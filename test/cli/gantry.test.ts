@@ -56,7 +56,7 @@ describe.skipIf(!canRunContainers)("gantry", () => {
       type: (text: string) => terminal.write(text),
       resize: (columns: number, rows: number) => terminal.resize(columns, rows),
       async expect(text: string) {
-        const until = Date.now() + 10_000;
+        const until = Date.now() + 40_000;
         while (!seen.includes(text)) {
           if (Date.now() > until) throw new Error(`not seen: ${JSON.stringify(text)} in ${JSON.stringify(seen)}`);
           await new Promise<void>((resolve) => {

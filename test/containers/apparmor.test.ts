@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { hostAppArmor } from "@gantry/libcontainer";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 const here = hostAppArmor() !== null;
 

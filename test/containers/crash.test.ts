@@ -1,9 +1,10 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
   let engine: TestEngine;
@@ -29,9 +30,12 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     await engine.docker("run", "-d", "--name", "ends", "busybox", "sh", "-c", "sleep 1.5; exit 37");
     await engine.docker("run", "-d", "--rm", "--name", "vanishes", "busybox", "sleep", "1.5");
     await engine.docker("run", "-d", "--name", "talks", "-i", "busybox", "cat");
+    const ends = (await engine.api("GET", "/containers/json?all=1")).body
+      .filter(({ Names }: { Names: string[] }) => ["/ends", "/vanishes"].includes(Names[0] as string))
+      .map(({ Id }: { Id: string }) => `${engine.dataRoot}/containers/${Id}/exit.json`);
     await Bun.sleep(300);
     await engine.crash();
-    await Bun.sleep(2000);
+    await eventually(() => ends.every((path: string) => existsSync(path)));
     await engine.restart();
 
     const running = (await engine.docker("ps", "--format", "{{.Names}}")).stdout.trim().split("\n");
@@ -56,7 +60,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     await attached.exited;
     expect((await engine.docker("logs", "talks")).stdout).toContain("hello again");
 
-    await Bun.sleep(300);
+    await eventually(async () => (await engine.docker("logs", "writer")).stdout.split("\n").length > 500);
     await engine.docker("stop", "-t", "0", "writer");
     const lines = (await engine.docker("logs", "writer")).stdout.trim().split("\n").map(Number);
     expect(lines.length).toBeGreaterThan(500);
@@ -95,11 +99,10 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     await engine.restart();
     const state = async (name: string) =>
       (await engine.docker("inspect", "-f", "{{.State.Status}}", name)).stdout.trim();
-    for (let tries = 0; tries < 100 && (await state("always")) !== "running"; tries++) await Bun.sleep(50);
+    await eventually(async () => (await state("always")) === "running");
     expect((await engine.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "plain")).stdout.trim()).toBe(
       "exited 7",
     );
-    expect((await engine.docker("inspect", "-f", "{{.State.Status}}", "always")).stdout.trim()).toBe("running");
     await engine.docker("rm", "-f", "plain", "always");
   }, 60_000);
 
@@ -112,8 +115,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     for (const id of [cut, bare]) database.run("INSERT INTO storage_containers VALUES (?, '[]', 'overlay2')", [id]);
     database.close();
     await engine.restart();
-    for (let tries = 0; tries < 100 && existsSync(`${engine.dataRoot}/containers/${cut}`); tries++) await Bun.sleep(20);
-    expect(existsSync(`${engine.dataRoot}/containers/${cut}`)).toBe(false);
+    await eventually(() => !existsSync(`${engine.dataRoot}/containers/${cut}`));
     // Nobody else can read a running daemon's database, and the sweep of the second may still be under way.
     let left: unknown[] = [null];
     for (let tries = 0; tries < 20 && left.length > 0; tries++) {
@@ -128,11 +130,14 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
   });
 
   test("a shim that is stopped does not hold up the next start", async () => {
-    await engine.docker("run", "-d", "--name", "held", "busybox", "sh", "-c", "sleep 1; exit 9");
+    const trapped = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done";
+    await engine.docker("run", "-d", "--name", "held", "busybox", "sh", "-c", trapped);
+    await eventually(async () => (await engine.docker("logs", "held")).stdout === "ready\n");
     const init = (await engine.api("GET", "/containers/held/json")).body.State.Pid;
     const shim = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${init}/status`, "utf8"))![1]);
     process.kill(shim, "SIGSTOP");
     try {
+      process.kill(init, "SIGTERM");
       await engine.crash();
       await engine.restart();
       const { State } = (await engine.api("GET", "/containers/held/json")).body;
@@ -220,7 +225,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     database.close();
     await engine.restart();
     expect((await engine.docker("inspect", cut)).code).toBe(1);
-    for (let tries = 0; tries < 100 && (await volumes()).length > before.length + 1; tries++) await Bun.sleep(20);
+    await eventually(async () => (await volumes()).length === before.length + 1);
     // Without -v, a volume stays.
     expect((await volumes()).sort()).toEqual([...before, left.Name].sort());
     expect(existsSync(`${engine.dataRoot}/containers/${cut}`)).toBe(false);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { hostname } from "node:os";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 /** What a request to create comes to: Docker's answers to the same requests, field by field. */
 describe.skipIf(!canRunContainers)("options of create", () => {

@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import Docker from "dockerode";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 /** What a stream says until it ends. */
 async function text(stream: NodeJS.ReadableStream): Promise<string> {

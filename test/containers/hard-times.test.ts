@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
 setDefaultTimeout(60_000);
@@ -13,13 +14,6 @@ describe.skipIf(!canRunContainers)("hard times", () => {
 
   const inspect = async (name: string) => (await engine.api("GET", `/containers/${name}/json`)).body;
   const parentOf = (pid: number) => Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
-  async function until(what: () => Promise<boolean>): Promise<void> {
-    for (let tries = 0; !(await what()); tries++) {
-      if (tries === 200) throw new Error("not in time");
-      await Bun.sleep(50);
-    }
-  }
-
   test("a daemon that is stopped for a while loses no line, no exit and no client", async () => {
     const count = "i=0; while :; do i=$((i+1)); echo $i; usleep 1000; done";
     await engine.docker("run", "-d", "--name", "counts", "busybox", "sh", "-c", count);
@@ -48,8 +42,9 @@ describe.skipIf(!canRunContainers)("hard times", () => {
     await Bun.sleep(3000);
     process.kill(engine.pid, "SIGCONT");
     expect((await waiting).stdout).toBe("7\n");
-    await until(async () => (await engine.docker("inspect", "goes")).code === 1);
-    await until(async () => (await inspect("again")).RestartCount > 0);
+    await eventually(async () => (await engine.docker("inspect", "goes")).code === 1);
+    await eventually(async () => (await inspect("again")).RestartCount > 0);
+    await eventually(async () => (await engine.docker("logs", "counts")).stdout.split("\n").length > 500);
     await engine.docker("stop", "-t", "0", "counts");
     const lines = (await followed).trim().split("\n").map(Number);
     expect(lines.length).toBeGreaterThan(500);
@@ -62,10 +57,10 @@ describe.skipIf(!canRunContainers)("hard times", () => {
     const { Id, State } = await inspect("down");
     const shim = parentOf(State.Pid);
     await engine.crash();
-    await Bun.sleep(1000);
-    // What lasts until the next boot is gone; and the clock had been set back before the end.
     const stateDir = `${engine.dir}/exec/containers/${Id}`;
     const exitFile = `${engine.dataRoot}/containers/${Id}/exit.json`;
+    await eventually(() => existsSync(exitFile));
+    // What lasts until the next boot is gone; and the clock had been set back before the end.
     const exit = JSON.parse(readFileSync(exitFile, "utf8"));
     expect(exit.exitCode).toBe(9);
     writeFileSync(exitFile, JSON.stringify({ ...exit, exitedAt: new Date(Date.now() - 3_600_000).toISOString() }));
@@ -82,16 +77,16 @@ describe.skipIf(!canRunContainers)("hard times", () => {
     const check = ["--health-cmd", "true", "--health-interval", "200ms", "--health-timeout", "400ms"];
     await engine.docker("run", "-d", "--name", "sick", ...check, "--health-retries", "2", "busybox", "sleep", "1000");
     const health = async () => (await inspect("sick")).State.Health.Status;
-    await until(async () => (await health()) === "healthy");
+    await eventually(async () => (await health()) === "healthy");
     const shim = parentOf((await inspect("sick")).State.Pid);
     process.kill(shim, "SIGSTOP");
     try {
-      await until(async () => (await health()) === "unhealthy");
+      await eventually(async () => (await health()) === "unhealthy");
       expect((await inspect("sick")).State.Health.Log.at(-1).Output).toContain("Health check exceeded timeout (");
     } finally {
       process.kill(shim, "SIGCONT");
     }
-    await until(async () => (await health()) === "healthy");
+    await eventually(async () => (await health()) === "healthy");
     await engine.docker("rm", "-f", "sick");
   });
 });

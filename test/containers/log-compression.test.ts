@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
-setDefaultTimeout(40_000);
+setDefaultTimeout(60_000);
 
 describe.skipIf(!canRunContainers)("compressed log rotation", () => {
   let engine: TestEngine;
@@ -12,13 +13,6 @@ describe.skipIf(!canRunContainers)("compressed log rotation", () => {
   });
   afterAll(() => engine?.close());
 
-  const until = async (what: () => boolean | Promise<boolean>, ms = 15_000) => {
-    const deadline = Date.now() + ms;
-    while (!(await what())) {
-      if (Date.now() > deadline) throw new Error("it did not come true in time");
-      await Bun.sleep(50);
-    }
-  };
   const logOpts = (...options: string[]) => options.flatMap((option) => ["--log-opt", option]);
   const directory = async (name: string) =>
     `${engine.dataRoot}/containers/${(await engine.api("GET", `/containers/${name}/json`)).body.Id}`;
@@ -37,7 +31,7 @@ describe.skipIf(!canRunContainers)("compressed log rotation", () => {
     expect(numbers((await followed).stdout)).toEqual(range(1, 5000));
     expect(numbers((await late).stdout)).toEqual(range(1, 5000));
     const path = await directory("packed");
-    await until(() => logs(path).every((name) => name.endsWith(".gz")));
+    await eventually(() => logs(path).every((name) => name.endsWith(".gz")));
     expect(logs(path).length).toBeGreaterThan(10);
     const id = path.slice(path.lastIndexOf("/") + 1);
     const first = gunzipSync(readFileSync(`${path}/${id}-json.log.${logs(path).length}.gz`)).toString();
@@ -55,15 +49,15 @@ describe.skipIf(!canRunContainers)("compressed log rotation", () => {
     const script = "for i in $(seq 1 60000); do echo $i; [ $((i % 500)) = 0 ] && sleep 0.05; done; sleep 1000";
     await engine.docker("run", "-d", "--name", "killed", ...opts, "busybox", "sh", "-c", script);
     const path = await directory("killed");
-    for (let i = 0; i < 6; i++) {
+    for (let i = 0; i < 5; i++) {
       await Bun.sleep(100 + Math.random() * 400);
       await engine.crash();
       await Bun.sleep(200);
       await engine.restart();
     }
-    await until(async () => (await engine.docker("logs", "--tail", "1", "killed")).stdout === "60000\n", 25_000);
+    await eventually(async () => (await engine.docker("logs", "--tail", "1", "killed")).stdout === "60000\n");
     expect(numbers((await engine.docker("logs", "killed")).stdout)).toEqual(range(1, 60_000));
-    await until(() => logs(path).every((name) => name.endsWith(".gz")));
+    await eventually(() => logs(path).every((name) => name.endsWith(".gz")));
     expect(logs(path).length).toBeGreaterThan(30);
     expect(numbers((await engine.docker("logs", "killed")).stdout)).toEqual(range(1, 60_000));
     expect((await engine.docker("rm", "-f", "killed")).code).toBe(0);
@@ -78,7 +72,7 @@ describe.skipIf(!canRunContainers)("compressed log rotation", () => {
     await engine.docker("start", "-a", "local");
     await engine.docker("run", "--name", "plain", ...few, "busybox", "sh", "-c", script);
     const local = await directory("local");
-    await until(() => logs(local).length === 2 && logs(local).every((name) => name.endsWith(".gz")));
+    await eventually(() => logs(local).length === 2 && logs(local).every((name) => name.endsWith(".gz")));
     const plain = logs(await directory("plain"));
     expect([plain.length, plain.some((name) => name.endsWith(".gz"))]).toEqual([2, false]);
     expect((await engine.docker("logs", "local")).stdout).toEndWith("\n1999\n2000\n");

@@ -1,18 +1,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 import { DatagramTarget, LogTarget, unpackAll } from "./log-targets.ts";
 
-setDefaultTimeout(40_000);
+setDefaultTimeout(60_000);
 
-const until = async (what: () => boolean | Promise<boolean>, ms = 15_000) => {
-  const deadline = Date.now() + ms;
-  while (!(await what())) {
-    if (Date.now() > deadline) throw new Error("it did not come true in time");
-    await Bun.sleep(20);
-  }
-};
 const logOpts = (driver: string, ...options: string[]) => [
   "--log-driver",
   driver,
@@ -66,7 +60,9 @@ describe.skipIf(!canRunContainers)("log drivers that send lines elsewhere", () =
           const match = /^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (\S+)\[\d+\]: (.*)$/.exec(line);
           return [Number(match?.[1]), match?.[2], match?.[3]];
         });
-    await until(() => parsed(tcp.text).length === 3 && udp.datagrams.length === 3 && parsed(unix.text).length === 3);
+    await eventually(
+      () => parsed(tcp.text).length === 3 && udp.datagrams.length === 3 && parsed(unix.text).length === 3,
+    );
     expect(parsed(tcp.text)).toEqual(expected(0));
     expect(parsed(Buffer.concat(udp.datagrams).toString())).toEqual(expected(1));
     expect(parsed(unix.text)).toEqual(expected(2));
@@ -89,7 +85,7 @@ describe.skipIf(!canRunContainers)("log drivers that send lines elsewhere", () =
       (await engine.docker("run", "--rm", "--name", "flu", "-e", "A=b", ...opts, "busybox", "sh", "-c", long)).code,
     ).toBe(0);
     const messages = () => unpackAll(fluentd.bytes) as [string, number[], Record<string, string>, object][];
-    await until(() => fluentd.text.includes("end"));
+    await eventually(() => fluentd.text.includes("end"));
     const id = messages()[0]?.[2]["container_id"] as string;
     const common = { container_id: id, container_name: "/flu", source: "stdout", A: "b" };
     const part = (ordinal: number, last: boolean, log: string, partial_id = "none") => ({
@@ -116,7 +112,7 @@ describe.skipIf(!canRunContainers)("log drivers that send lines elsewhere", () =
 
     const graylog = logOpts("gelf", `gelf-address=udp://127.0.0.1:${gelf.port}`, "labels=l");
     await engine.docker("run", "--rm", "--name", "gel", "--label", "l=v", ...graylog, "busybox", "sh", "-c", OUTPUT);
-    await until(() => gelf.datagrams.length === 3);
+    await eventually(() => gelf.datagrams.length === 3);
     const fields = gelf.datagrams.map((datagram) => JSON.parse(gunzipSync(datagram).toString()));
     expect(fields.map((one) => [one.short_message, one.level, one._container_name, one._l, one._image_name])).toEqual([
       ["out", 6, "gel", "v", "busybox"],
@@ -164,7 +160,7 @@ describe.skipIf(!canRunContainers)("log drivers that send lines elsewhere", () =
       1,
       "Error response from daemon: configured logging driver does not support reading\n",
     ]);
-    await until(() => target.text.endsWith("]: hello\n"));
+    await eventually(() => target.text.endsWith("]: hello\n"));
     await engine.docker("rm", "uncached");
     target.stop();
     expect((await engine.api("GET", "/info")).body.Plugins.Log).toEqual([
@@ -182,15 +178,15 @@ describe.skipIf(!canRunContainers)("log drivers that send lines elsewhere", () =
     const opts = logOpts("syslog", `syslog-address=tcp://127.0.0.1:${target.port}`);
     const script = "for i in $(seq 1 300); do echo $i; [ $i = 100 ] && sleep 1; [ $i = 200 ] && sleep 0.5; done; true";
     await engine.docker("run", "-d", "--name", "away", ...opts, "busybox", "sh", "-c", script);
-    await until(() => numbers(target.text).includes(100));
+    await eventually(() => numbers(target.text).includes(100));
     target.stop();
     expect((await engine.docker("wait", "away")).stdout).toBe("0\n");
     expect((await engine.docker("logs", "away")).stdout.trim().split("\n").length).toBe(300);
-    await until(() => engine.log().includes("connection refused; lines wait on disk"));
+    await eventually(() => engine.log().includes("connection refused; lines wait on disk"));
     // It cannot be started again meanwhile, and that changes nothing for what waits.
     expect((await engine.docker("start", "away")).stderr).toContain("connect: connection refused");
     await target.start();
-    await until(() => distinct(numbers(target.text)).length === 300);
+    await eventually(() => distinct(numbers(target.text)).length === 300);
     expect(distinct(numbers(target.text))).toEqual(range(1, 300));
     await engine.docker("rm", "away");
     target.stop();
@@ -217,12 +213,16 @@ describe.skipIf(!canRunContainers)("log drivers that send lines elsewhere", () =
         await target.start();
       }
     }
-    await until(() => numbers(target.text).includes(40_000), 25_000);
+    await eventually(() => numbers(target.text).includes(40_000));
     expect(distinct(numbers(target.text))).toEqual(range(1, 40_000));
     const logs = await engine.docker("logs", "killed");
     expect(logs.stdout.trim().split("\n").map(Number)).toEqual(range(1, 40_000));
     // Once all is sent and its place kept, another daemon sends nothing again.
-    await Bun.sleep(800);
+    const { Id } = (await engine.api("GET", "/containers/killed/json")).body;
+    const position = `${engine.dataRoot}/containers/${Id}/log-forward/position.json`;
+    const bare = (time = "") => time.replace(/\.?0*Z$/, "Z");
+    const last = bare((await engine.docker("logs", "-t", "--tail", "1", "killed")).stdout.split(" ")[0]);
+    await eventually(() => existsSync(position) && bare(JSON.parse(readFileSync(position, "utf8")).time) === last);
     const before = target.bytes.length;
     await engine.crash();
     await engine.restart();
@@ -237,13 +237,13 @@ describe.skipIf(!canRunContainers)("log drivers that send lines elsewhere", () =
     const target = await new LogTarget().start();
     const opts = logOpts("syslog", `syslog-address=tcp://127.0.0.1:${target.port}`);
     await engine.docker("run", "-d", "--name", "later", ...opts, "busybox", "sh", "-c", "echo 1; sleep 0.7; seq 2 500");
-    await until(() => numbers(target.text).includes(1));
+    await eventually(() => numbers(target.text).includes(1));
     target.stop();
     await engine.docker("wait", "later");
     await engine.crash();
     await target.start();
     await engine.restart();
-    await until(() => distinct(numbers(target.text)).length === 500);
+    await eventually(() => distinct(numbers(target.text)).length === 500);
     expect(distinct(numbers(target.text))).toEqual(range(1, 500));
     await engine.docker("rm", "later");
     target.stop();
@@ -259,7 +259,7 @@ describe.skipIf(!canRunContainers)("log drivers that send lines elsewhere", () =
     });
     try {
       await own.docker("run", "--rm", "--name", "one", "busybox", "echo", "hello");
-      await until(() => /^<30>.* d\/one\[\d+\]: hello\n$/.test(target.text));
+      await eventually(() => /^<30>.* d\/one\[\d+\]: hello\n$/.test(target.text));
       const info = (await own.api("GET", "/info")).body;
       expect(info.LoggingDriver).toBe("syslog");
       await own.docker("create", "--name", "two", "--log-driver", "json-file", "busybox");

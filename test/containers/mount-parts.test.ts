@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readFileSync } from "node:fs";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 describe.skipIf(!canRunContainers)("parts of volumes and images", () => {
   let engine: TestEngine;

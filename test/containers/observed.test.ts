@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 /** What can be seen of containers from outside: events, health, inspect after the end, answers to odd requests. */
 describe.skipIf(!canRunContainers)("containers as seen from outside", () => {
@@ -73,9 +74,7 @@ describe.skipIf(!canRunContainers)("containers as seen from outside", () => {
   test("health: what was found stays over a restart, and a stopped container is not healthy", async () => {
     const options = ["--health-cmd", "true", "--health-interval", "200ms"];
     await docker("run", "-d", "--name", "sick", ...options, "busybox", "sleep", "60");
-    for (let tries = 0; tries < 100 && (await inspect("sick")).State.Health.Status !== "healthy"; tries++)
-      await Bun.sleep(30);
-    expect((await inspect("sick")).State.Health.Status).toBe("healthy");
+    await eventually(async () => (await inspect("sick")).State.Health.Status === "healthy");
     await docker("stop", "-t", "0", "sick");
     const stopped = (await inspect("sick")).State.Health;
     expect(stopped.Status).toBe("unhealthy");

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
+import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(60_000);
 
 describe.skipIf(!canRunContainers)("docker run", () => {
   let engine: TestEngine;
@@ -55,8 +56,7 @@ describe.skipIf(!canRunContainers)("docker run", () => {
         )
       ).stdout.trim();
       const waiting = engine.docker("wait", id);
-      for (let tries = 0; tries < 200 && (await engine.docker("logs", id)).stdout !== "ready\n"; tries++)
-        await Bun.sleep(20);
+      await eventually(async () => (await engine.docker("logs", id)).stdout === "ready\n");
       await engine.docker("kill", "-s", signal, id);
       expect((await waiting).stdout.trim()).toBe(String(code));
       await engine.docker("rm", id);
@@ -190,9 +190,7 @@ describe.skipIf(!canRunContainers)("docker run", () => {
       ).stdout,
     ).toBe("y /tmp container 1\n");
     expect((await engine.docker("exec", "-d", "host", "touch", "/made")).code).toBe(0);
-    for (let tries = 0; tries < 100 && (await engine.docker("exec", "host", "ls", "/made")).code !== 0; tries++)
-      await Bun.sleep(20);
-    expect((await engine.docker("exec", "host", "ls", "/made")).stdout).toBe("/made\n");
+    await eventually(async () => (await engine.docker("exec", "host", "ls", "/made")).stdout === "/made\n");
     await engine.docker("rm", "-f", "host");
     expect((await engine.docker("exec", "host", "true")).stderr).toContain("No such container: host");
   });

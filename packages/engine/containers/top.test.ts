@@ -80,7 +80,8 @@ test("values agree with ps's own", async () => {
   if (ps === null) return;
   const child = Bun.spawn(["setsid", "nice", "-n", "3", "sleep", "60"]);
   try {
-    await Bun.sleep(100);
+    const asleep = () => readFileSync(`/proc/${child.pid}/stat`, "utf8").includes("(sleep) S ");
+    while (!asleep()) await Bun.sleep(5);
     const keywords = [
       "pid",
       "ppid",
