@@ -126,6 +126,27 @@ describe.skipIf(!f)("steps", () => {
     expect(both.map(({ error }) => (error as { code?: number } | null)?.code)).toEqual([9, 9]);
   });
 
+  test("all images and caches removed at any moment do not end it", async () => {
+    const dockerfile = "FROM base\nCOPY f /f\nLABEL a=b\nRUN cat /f > /g\nLABEL c=d";
+    const { images, collect } = fixture.storage;
+    for (const round of ["anew", "from the cache"]) {
+      const base = await fixture.build("FROM busybox\nLABEL base=1");
+      images.tag(base.id!, "base");
+      const removeAll = async ({ stream }: Record<string, unknown>) => {
+        if (String(stream).startsWith("Successfully")) return;
+        for (const { id, tags } of images.list()) if (!tags.includes("busybox:latest")) images.delete(id);
+        if (round === "from the cache") await fixture.builder.prune({ all: true, keep: 0 });
+        await collect();
+      };
+      if (round === "from the cache") await fixture.build(dockerfile, { f: "hi" });
+      const { id, error } = await fixture.build(dockerfile, { f: "hi" }, { tags: ["kept"], meanwhile: removeAll });
+      expect(error).toBeNull();
+      expect(images.resolve("kept").id).toBe(id!);
+      expect(await fixture.read(id!, "g")).toBe("hi");
+      images.delete(id!);
+    }
+  });
+
   test("stop in the middle", async () => {
     const controller = new AbortController();
     const running = fixture.build("FROM busybox\nRUN sleep 600", {}, { signal: controller.signal });

@@ -8,7 +8,7 @@ import {
   systemError,
   withDefaultTag,
 } from "@gantry/spec";
-import type { Storage } from "@gantry/storage";
+import type { Lease, Storage } from "@gantry/storage";
 import type { BuildOutput, BuildRequest, PullImage } from "../contract.ts";
 import type { Stage } from "../dockerfile/instructions.ts";
 import type { StepRunner } from "../exec/run.ts";
@@ -44,9 +44,12 @@ export async function classicBuild(request: BuildRequest, output: BuildOutput, d
   const lease = deps.storage.lease();
   let build: ClassicBuild | null = null;
   try {
-    build = new ClassicBuild(request, output, deps, context);
+    build = new ClassicBuild(request, output, deps, context, lease);
     const id = await build.run();
+    const { images, content } = deps.storage;
     for (const tag of tags) {
+      // A prune may have come before its name; all it is made of is held.
+      if (!images.get(id)) await images.create(await content.read(id));
       deps.storage.images.tag(id, tag);
       deps.onTag(id, tag);
     }
@@ -85,6 +88,7 @@ class ClassicBuild {
     output: BuildOutput,
     private readonly deps: ClassicDeps,
     context: BuildContext,
+    private readonly lease: Lease,
   ) {
     this.printer = new ClassicPrinter(output);
     const signal = AbortSignal.any([request.signal, this.abort.signal]);
@@ -191,6 +195,7 @@ class ClassicBuild {
       signal,
     });
     const { config } = image;
+    this.hold(image.id, config.rootfs.diff_ids);
     return {
       id: image.id,
       layers: config.rootfs.diff_ids,
@@ -299,7 +304,13 @@ class ClassicBuild {
   private commit(step: Step, before: StageImage, made: Parameters<typeof afterStep>[2]): StageImage {
     const { bytes, after } = afterStep(before, step, made);
     this.pending.push({ id: after.id!, bytes, parent: before.id });
+    this.hold(after.id!, after.layers);
     return after;
+  }
+
+  /** An image of this build outlives its removal until the build is done. */
+  private hold(id: Digest, layers: Digest[]): void {
+    for (const digest of [id, ...layers]) this.lease.add(digest);
   }
 
   /**
@@ -312,7 +323,7 @@ class ClassicBuild {
     const last = pending.at(-1);
     if (!last || images.get(last.id)) return;
     for (const { id, bytes, parent } of pending) {
-      if (!images.get(id)) await images.create(bytes, parent ? { parent } : {});
+      if (!images.get(id)) await images.create(bytes, parent && images.get(parent) ? { parent } : {});
     }
   }
 

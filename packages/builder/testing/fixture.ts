@@ -48,6 +48,9 @@ export interface Outcome {
   error: Error | null;
 }
 
+/** `meanwhile` is awaited after each message, before the build goes on. */
+type BuildOptions = Partial<BuildRequest> & { meanwhile?: (message: Record<string, unknown>) => Promise<void> };
+
 /** Storage, runtime and builder below a temporary directory, with a `busybox` image of this machine's static busybox. */
 export class Fixture {
   readonly root = mkdtempSync(join(tmpdir(), "gantry-builder-"));
@@ -108,12 +111,12 @@ export class Fixture {
   async build(
     dockerfile: string,
     files: Record<string, string | Uint8Array> = {},
-    options: Partial<BuildRequest> = {},
+    options: BuildOptions = {},
   ): Promise<Outcome> {
     return this.buildTar(tar(context({ Dockerfile: dockerfile, ...files })), options);
   }
 
-  async buildTar(archive: Uint8Array, options: Partial<BuildRequest> = {}): Promise<Outcome> {
+  async buildTar(archive: Uint8Array, { meanwhile, ...options }: BuildOptions = {}): Promise<Outcome> {
     const messages: Record<string, unknown>[] = [];
     let id: Digest | null = null;
     let error: Error | null = null;
@@ -153,7 +156,12 @@ export class Fixture {
           signal: new AbortController().signal,
           ...options,
         },
-        { message: (message) => void messages.push(message as Record<string, unknown>) },
+        {
+          message: async (message) => {
+            messages.push(message as Record<string, unknown>);
+            await meanwhile?.(message as Record<string, unknown>);
+          },
+        },
       );
     } catch (thrown) {
       error = thrown as Error;
