@@ -174,6 +174,14 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
     expect(stdout.split("\n")).toEqual(["1000", "1000", "1000 5 77", "0027", "/made/here", "/home/user", ""]);
   });
 
+  test("it begins in a directory that its user may not enter", async () => {
+    const { lower } = bench;
+    mkdirSync(join(lower, "private/inner"), { recursive: true, mode: 0o700 });
+    const spec = dockerSpec(["sh", "-c", "pwd; ls . >/dev/null 2>&1 || echo closed"]);
+    Object.assign(spec.process!, { user: { uid: 1000, gid: 1000 }, cwd: "/private/inner" });
+    expect(await bench.run(spec)).toMatchObject({ exitCode: 0, stdout: "/private/inner\nclosed\n", stderr: "" });
+  });
+
   test("exec: output, code, user, not started executables", async () => {
     const { task } = await bench.create(dockerSpec(["sleep", "100"]));
     await task.start();

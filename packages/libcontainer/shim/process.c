@@ -256,8 +256,10 @@ static void own_stdio(const struct process_plan *p) {
       if (fchown(fd, p->uid, (gid_t)-1) < 0) continue; /* a read-only or foreign file: as it is */
 }
 
-static void enter_directory(const struct process_plan *p, bool again) {
-  if (chdir(p->cwd) == 0) return;
+/* Whether it is done: a directory that only the user may enter (FUSE, NFS) is tried again as the user, while in one that the user may
+   not enter, as in another's home, it begins all the same. */
+static bool enter_directory(const struct process_plan *p, bool again) {
+  if (chdir(p->cwd) == 0) return true;
   int error = errno;
   if (error == ENOENT && p->flags & PROC_MKDIR_CWD && !again) {
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -265,13 +267,13 @@ static void enter_directory(const struct process_plan *p, bool again) {
     close(root);
     if (fd < 0) fail(errno, "mkdir %s", p->cwd);
     close(fd);
-    if (chdir(p->cwd) == 0) return;
+    if (chdir(p->cwd) == 0) return true;
     error = errno;
   }
-  /* a directory only the user may enter (FUSE, NFS) is tried again as the user */
   if (again || error != EACCES)
     fail_code(error == ENOENT || error == ENOTDIR ? 127 : 126, error, "chdir to cwd (\"%s\") set in config.json failed",
               p->cwd);
+  return false;
 }
 
 _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void *), void *context) {
@@ -288,7 +290,7 @@ _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void 
   bool late_filter = p->seccomp_length && no_new_privs && !*p->seccomp_listener;
   char **env = final_environment(p);
   if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail(errno, "no_new_privs");
-  enter_directory(p, false);
+  bool entered = enter_directory(p, false);
   /* a filter needs either no_new_privs or CAP_SYS_ADMIN, which is about to go */
   if (p->seccomp_length && !late_filter) install_filter(p);
   if (p->has_caps) drop_bounding(p);
@@ -297,7 +299,7 @@ _Noreturn void become(const struct process_plan *p, void (*wait_for_start)(void 
   set_user(p);
   prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
   if (p->has_caps) set_capabilities(p);
-  enter_directory(p, true);
+  if (!entered) enter_directory(p, true);
   if (p->umask >= 0) umask((mode_t)p->umask & 0777);
   const char *path = look_up(p);
   wait_for_start(context);
