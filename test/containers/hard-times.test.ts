@@ -53,10 +53,13 @@ describe.skipIf(!canRunContainers)("hard times", () => {
   });
 
   test("an exit is known after the machine went down, whatever its clock said", async () => {
-    await engine.docker("run", "-d", "--name", "down", "busybox", "sh", "-c", "sleep 0.5; exit 9");
+    const ends = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done";
+    await engine.docker("run", "-d", "--name", "down", "busybox", "sh", "-c", ends);
+    await eventually(async () => (await engine.docker("logs", "down")).stdout === "ready\n");
     const { Id, State } = await inspect("down");
     const shim = parentOf(State.Pid);
     await engine.crash();
+    process.kill(State.Pid, "SIGTERM");
     const stateDir = `${engine.dir}/exec/containers/${Id}`;
     const exitFile = `${engine.dataRoot}/containers/${Id}/exit.json`;
     await eventually(() => existsSync(exitFile));
