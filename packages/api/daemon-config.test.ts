@@ -119,6 +119,11 @@ test("refusals, in dockerd's words", () => {
     [["--log-driver", "nope"], {}, 'plugin "nope" not found'],
     [["--log-level", "loud"], {}, "invalid logging level: loud"],
     [["--label", "nope"], {}, "bad attribute format: nope"],
+    [["--label", "a=1", "--label", "a=2"], {}, "conflict labels for a=2 and a=1"],
+    [["--dns", "1.2.3"], {}, "1.2.3 is not an ip address"],
+    [["--ip", "x"], {}, "invalid IP address: x"],
+    [[], { "dns-search": ["a b"] }, "a b is not a valid domain"],
+    [[], { "log-format": "xml" }, "invalid log format: xml"],
     [["--data-root", "relative"], {}, "must be an absolute path"],
     [["--registry-mirror", "ftp://x"], {}, "invalid mirror"],
   ];

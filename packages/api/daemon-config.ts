@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { type RegistryConfig, readRegistryConfig } from "@gantry/distribution";
 import { defaultEngineConfig, type EngineConfig, logDrivers, validateLogConfig } from "@gantry/engine";
 import type { NetworkOptions } from "@gantry/network";
@@ -79,6 +80,8 @@ function settle(values: Values): Omit<DaemonConfig, "configFile" | "fileKeys"> {
     throw invalidParameter(`invalid logging level: ${logLevel}`);
   }
   if (logLevel === "debug") engine.debug = true;
+  const logFormat = get<string>("log-format") ?? "";
+  if (!["", "text", "json"].includes(logFormat)) throw invalidParameter(`invalid log format: ${logFormat}`);
   const registry: Record<string, unknown> = {};
   for (const key of [
     "insecure-registries",
@@ -119,6 +122,9 @@ function settle(values: Values): Omit<DaemonConfig, "configFile" | "fileKeys"> {
     warnings,
   };
 }
+
+/** Names of letters, digits and hyphens with dots between them, some letter among them. */
+const DOMAIN = /^(?=.*[a-z])[a-z\d](?:[a-z\d-]*[a-z\d])?(?:\.[a-z\d](?:[a-z\d-]*[a-z\d])?)*\.?$/i;
 
 type Get = <T>(name: string) => T | undefined;
 
@@ -182,13 +188,19 @@ function engineConfig(get: Get): EngineConfig {
   config.defaultCgroupnsMode = cgroupns;
   config.dns = get<string[]>("dns") ?? [];
   for (const address of config.dns) {
-    if (!/^[0-9a-fA-F.:]+$/.test(address)) throw invalidParameter(`${address} is not an ip address`);
+    if (isIP(address) === 0) throw invalidParameter(`${address} is not an ip address`);
   }
   config.dnsSearch = get<string[]>("dns-search") ?? [];
+  for (const domain of config.dnsSearch) {
+    if (domain !== "." && !DOMAIN.test(domain)) throw invalidParameter(`${domain} is not a valid domain`);
+  }
   config.dnsOptions = get<string[]>("dns-opt") ?? [];
   config.labels = get<string[]>("label") ?? [];
   for (const label of config.labels) {
     if (!/^[^=]+=/.test(label)) throw invalidParameter(`bad attribute format: ${label}`);
+    const key = label.slice(0, label.indexOf("=") + 1);
+    const other = config.labels.find((one) => one.startsWith(key) && one !== label);
+    if (other !== undefined) throw invalidParameter(`conflict labels for ${other} and ${label}`);
   }
   config.insecureRegistries = get<string[]>("insecure-registry") ?? [];
   config.registryMirrors = get<string[]>("registry-mirror") ?? [];
@@ -209,6 +221,8 @@ function networkOptions(get: Get): DaemonConfig["network"] {
     throw invalidParameter(`invalid firewall-backend "${backend}"`);
   }
   const mtu = get<number>("mtu");
+  const ip = get<string>("ip");
+  if (ip !== undefined && isIP(ip) === 0) throw invalidParameter(`invalid IP address: ${ip}`);
   if (mtu !== undefined && (mtu < 0 || mtu > 65535)) throw invalidParameter(`invalid default MTU: ${mtu}`);
   const options: Record<string, unknown> = {
     bridge: get("bridge"),
@@ -222,7 +236,7 @@ function networkOptions(get: Get): DaemonConfig["network"] {
     icc: get("icc"),
     ipMasq: get("ip-masq"),
     ipv6: get("ipv6"),
-    ip: get("ip"),
+    ip,
     addressPools: get("default-address-pool"),
     iptables: get("iptables"),
     ip6tables: get("ip6tables"),
