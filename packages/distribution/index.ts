@@ -1,4 +1,5 @@
 /** The client of registries: resolve, pull, push, login, search (OCI distribution spec 1.1 and Docker's v2). */
+export { attestationsOf } from "./attestations.ts";
 export {
   type Credentials,
   decodeRegistryAuth,

@@ -14,6 +14,7 @@ import {
   systemError,
 } from "@gantry/spec";
 import type { Lease, Storage } from "@gantry/storage";
+import { attestationsOf, bringAttestations } from "./attestations.ts";
 import type { Credentials } from "./auth/credentials.ts";
 import type { RegistryConfig } from "./config.ts";
 import type { BlobSource } from "./download.ts";
@@ -78,9 +79,11 @@ export async function pullImage(room: PullRoom, reference: Reference, options: P
     id: reference.digest ? referenceString(reference) : wanted(reference),
   });
   let manifest: Manifest = first;
+  let attesting: Descriptor[] = [];
   for (let depth = 0; manifest.kind === "index"; depth++) {
     const choice = depth < MAX_DEPTH ? matchingManifests(manifest.index.manifests, platform)[0] : undefined;
     if (!choice) throw notFound(`no matching manifest for ${formatPlatform(platform)} in the manifest list entries`);
+    attesting = attestationsOf(manifest.index, choice.digest);
     manifest = await anywhere(repositories, (repository) => fetchManifest(repository, choice.digest, name, fetching));
   }
   const { image } = manifest;
@@ -105,10 +108,13 @@ export async function pullImage(room: PullRoom, reference: Reference, options: P
   const documents = new Set([config, manifest.bytes, first.bytes]);
   const storing = Promise.all([...documents].map((bytes) => room.storage.content.put(bytes)));
   storing.catch(() => {});
+  const attested = bringAttestations({ ...room, lease: options.lease, repositories, name, fetching }, attesting);
+  attested.catch(() => {});
   if (!options.known?.(image.config.digest)) {
     await bringLayers(room, repositories, image.layers, diffIds, options, emit);
   }
   await storing;
+  await attested;
   return { digest: first.descriptor.digest, index, manifest, config };
 }
 

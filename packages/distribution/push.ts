@@ -260,7 +260,8 @@ export async function putTag(
   return { digest, size };
 }
 
-async function putManifest(
+/** Puts a manifest under a tag or its digest. */
+export async function putManifest(
   room: PushRoom,
   at: string,
   { bytes, mediaType }: Document,

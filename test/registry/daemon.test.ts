@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { eventually } from "../eventually.ts";
 import { canRunContainers, startEngine, type TestEngine } from "../harness.ts";
 import { FaultProxy } from "./support/fault-proxy.ts";
-import { makeImage, seed } from "./support/images.ts";
+import { makeImage, makeIndex, seed } from "./support/images.ts";
 import { type RunningRegistry, registryInstalled, startRegistry } from "./support/registry.ts";
 
 describe.skipIf(!registryInstalled || !canRunContainers)(
@@ -70,6 +70,32 @@ describe.skipIf(!registryInstalled || !canRunContainers)(
       await ok("rmi", name);
       expect(await refused("pull", name)).toContain("no basic auth credentials");
     }, 60_000);
+
+    test("attestations are told of, word for word where that is asked for", async () => {
+      const index = makeIndex([{ os: "linux", architecture: process.arch === "arm64" ? "arm64" : "amd64" }]);
+      await seed(registry.url, "attested", "1", index);
+      const name = `${registry.host}/attested:1`;
+      await ok("pull", name);
+      const ask = async (api: string, query = "") => {
+        const url = `http://engine/v${api}/images/${name}/attestations${query}`;
+        const response = await fetch(url, { unix: engine.socket } as RequestInit);
+        return { status: response.status, text: await response.text() };
+      };
+      expect((await ask("1.54")).status).toBe(404);
+      const [provenance] = index.images[1]!.layers;
+      const told = await ask("1.55", `?type=${encodeURIComponent("https://slsa.dev/provenance/v0.2")}`);
+      expect(JSON.parse(told.text)).toMatchObject([
+        { Descriptor: { digest: provenance!.digest }, PredicateType: "https://slsa.dev/provenance/v0.2" },
+      ]);
+      expect(told.text).not.toContain("Statement");
+      const whole = await ask("1.55", "?statement=1");
+      expect(JSON.parse(whole.text)).toHaveLength(2);
+      expect(whole.text).toContain(`"Statement":${new TextDecoder().decode(provenance!.bytes)}`);
+      expect(
+        (await ask("1.55", `?platform=${encodeURIComponent('{"os":"plan9","architecture":"mips"}')}`)).status,
+      ).toBe(404);
+      await ok("rmi", name);
+    });
 
     test("killed in the middle of a pull: nothing broken is listed, and the next pull goes on", async () => {
       const image = makeImage({ layers: 2, layerSize: 5_000_000 });

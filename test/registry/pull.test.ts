@@ -101,7 +101,7 @@ describe.skipIf(!registryInstalled)("pull from a registry", () => {
     const summary = (await engine.images.inspect(name, { manifests: true })).Manifests ?? [];
     expect(summary.map(({ Kind }) => Kind)).toEqual([...Array(5).fill("image"), ...Array(5).fill("attestation")]);
     expect(summary.filter(({ Available }) => Available).map(({ ID }) => ID)).toEqual(
-      index.images.slice(0, 5).map(({ manifest }) => manifest.digest),
+      index.images.map(({ manifest }) => manifest.digest),
     );
   });
 

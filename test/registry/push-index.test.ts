@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Filters } from "@gantry/engine";
 import { statuses, TestEngine } from "./support/engine.ts";
+import { FaultProxy } from "./support/fault-proxy.ts";
 import { makeImage, makeIndex, seed, sha256, type TestIndex } from "./support/images.ts";
 import { type RunningRegistry, registryInstalled, startRegistry } from "./support/registry.ts";
 
@@ -127,12 +128,65 @@ describe.skipIf(!registryInstalled)("push of an index", () => {
     expect(engine.images.resolve("kept:1").id).toBe(own!);
   });
 
-  test("attestations, which are not kept here, must be where it goes", async () => {
+  test("what attests to an image comes and goes with it", async () => {
+    const index = makeIndex([amd64, arm64]);
+    const name = await pulled("attested/from", index, ["linux/arm64", "linux/amd64"]);
+    await pushed(name, "attested/to");
+    expect(await digestOf("attested/to", "2")).toBe(index.manifest.digest);
+    for (const { manifest } of index.images)
+      expect(await digestOf("attested/to", manifest.digest)).toBe(manifest.digest);
+    const manifests = (await engine.images.inspect(name, { manifests: true })).Manifests ?? [];
+    expect(manifests.map(({ Available }) => Available)).toEqual([true, true, true, true]);
+
+    const all = await engine.images.attestations(name, { types: [] });
+    expect(all.map(({ PredicateType }) => PredicateType)).toEqual([
+      "https://slsa.dev/provenance/v0.2",
+      "https://spdx.dev/Document",
+    ]);
+    const spdx = await engine.images.attestations(name, { types: ["https://spdx.dev/Document"] });
+    expect(spdx).toEqual(all.slice(1));
+    const text = new TextDecoder().decode(index.images[2]!.layers[0]!.bytes);
+    expect(await engine.images.attestationText(all[0]!)).toBe(text);
+    const other = await engine.images.attestations(name, { types: [], platform: "linux/arm64" });
+    expect(other.map(({ Descriptor }) => Descriptor.digest)).toEqual(
+      index.images[3]!.layers.map(({ digest }) => digest),
+    );
+    await expect(engine.images.attestations(name, { types: [], platform: "linux/s390x" })).rejects.toMatchObject({
+      kind: "notFound",
+    });
+
+    // They are kept as long as the image, and no longer.
+    await engine.images.collect();
+    const digests = index.images.slice(2).flatMap(({ manifest, config, layers }) => [manifest, config, ...layers]);
+    const here = () => digests.filter(({ digest }) => engine.storage.content.has(digest as `sha256:${string}`)).length;
+    expect(here()).toBe(8);
+    for (const { id } of engine.storage.images.list())
+      if (index.images.some(({ config }) => config.digest === id)) engine.images.remove(id, { force: true });
+    await engine.images.collect();
+    expect(here()).toBe(0);
+  });
+
+  test("an image whose attestation cannot be had is good all the same, and goes without its index", async () => {
     const index = makeIndex([amd64]);
-    const name = await pulled("attested", index, ["linux/amd64"]);
-    await pushed(name, "attested");
-    expect(await digestOf("attested", "2")).toBe(index.manifest.digest);
-    await pushed(name, "attested-not");
-    expect(await digestOf("attested-not", "2")).toBe(index.images[0]!.manifest.digest);
+    await seed(registry.url, "unattested", "1", index);
+    const proxy = await new FaultProxy(registry.url).start();
+    try {
+      const attestation = index.images[1]!.manifest.digest;
+      proxy.plan = ({ path }) => (path.includes(attestation) ? { kind: "status", status: 404 } : undefined);
+      const name = `${proxy.host}/unattested:1`;
+      await engine.pull(name);
+      await expect(engine.images.attestations(name, { types: [] })).rejects.toMatchObject({ kind: "notFound" });
+      await pushed(name, "unattested/to");
+      expect(await digestOf("unattested/to", "2")).toBe(index.images[0]!.manifest.digest);
+      // It is where the image came from: there it need not be sent.
+      await pushed(name, "unattested");
+      expect(await digestOf("unattested", "2")).toBe(index.manifest.digest);
+      // The next pull tries again.
+      proxy.plan = () => undefined;
+      await engine.pull(name);
+      expect(await engine.images.attestations(name, { types: [] })).toHaveLength(2);
+    } finally {
+      await proxy.stop();
+    }
   });
 });

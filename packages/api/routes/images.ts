@@ -1,6 +1,6 @@
 import { type Credentials, decodeRegistryAuth } from "@gantry/distribution";
 import { Filters, type Images, importMessage, openUrl } from "@gantry/engine";
-import { invalidParameter } from "@gantry/spec";
+import { invalidParameter, notFound, parseJson, systemError } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Context, type Route, route } from "../http/index.ts";
 import { inspectFor, listEntryFor } from "./images-versions.ts";
@@ -94,6 +94,26 @@ export function imageRoutes(images: Images): Route[] {
       const image = await images.inspect(nameOf(context), { manifests, platform });
       context.json(inspectFor(image, context.api));
     }),
+    route(
+      "GET",
+      "/images/{name:.*}/attestations",
+      { query: query({ platform: texts, type: texts, statement: flag }) },
+      async (context) => {
+        if (context.api < 55) throw notFound("page not found");
+        const { platform, type = [], statement } = context.query;
+        const one = platformParameter(platform, "only one platform value is currently supported");
+        const types = type.map((each) => each.trim()).filter(Boolean);
+        const found = await images.attestations(nameOf(context), { platform: one, types });
+        if (!statement) return context.json(found);
+        // Word for word: whoever verifies a signature needs the very numbers.
+        const whole: string[] = [];
+        for (const each of found) {
+          const text = await images.attestationText(each);
+          whole.push(`${JSON.stringify(each).slice(0, -1)},"Statement":${verbatim(text)}}`);
+        }
+        context.send(200, { "Content-Type": "application/json" }, `[${whole.join(",")}]\n`);
+      },
+    ),
     route("GET", "/images/{name:.*}/history", { query: query({ platform: text }) }, async (context) => {
       const platform = context.api >= 48 ? platformParameter(context.query.platform) : undefined;
       context.json(await images.history(nameOf(context), platform));
@@ -126,6 +146,16 @@ export function imageRoutes(images: Images): Route[] {
       },
     ),
   ];
+}
+
+/** JSON as it is, once it is known to be JSON. */
+function verbatim(text: string): string {
+  try {
+    parseJson(text);
+  } catch (error) {
+    throw systemError("failed to read attestation statement: it is no JSON", error);
+  }
+  return text;
 }
 
 function nameOf(context: { params: Record<string, string> }): string {

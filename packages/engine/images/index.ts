@@ -1,5 +1,6 @@
 import type { Emit, SearchOptions } from "@gantry/distribution";
 import type {
+  AttestationStatement,
   Digest,
   DistributionInspect,
   HistoryResponseItem,
@@ -13,6 +14,7 @@ import { parseReference, withDefaultTag } from "@gantry/spec";
 import type { StoredImage } from "@gantry/storage";
 import type { Filters } from "../filters.ts";
 import { type LoadRequest, load, save, tag } from "./archive.ts";
+import { type AttestationQuery, attestations, attestationText } from "./attestations.ts";
 import { Collector } from "./collector.ts";
 import { type CommitRequest, commitImage, type ImportRequest, importImage } from "./derive.ts";
 import { history, inspect } from "./inspect.ts";
@@ -120,6 +122,16 @@ export class Images {
 
   history(name: string, platform?: string): Promise<HistoryResponseItem[]> {
     return history(this.#room, name, platform);
+  }
+
+  /** The in-toto statements that came with an image. Throws notFound. */
+  attestations(name: string, query: AttestationQuery): Promise<AttestationStatement[]> {
+    return attestations(this.#room, name, query);
+  }
+
+  /** The JSON of one of those. Throws notFound. */
+  attestationText(statement: AttestationStatement): Promise<string> {
+    return attestationText(this.#room, statement);
   }
 
   search(term: string, filters: Filters, options?: SearchOptions): Promise<SearchResult[]> {

@@ -40,7 +40,8 @@ export async function indexesOf(room: Pick<ImageRoom, "storage">, image: StoredI
   return [...found.values()];
 }
 
-async function readManifest(room: Pick<ImageRoom, "storage">, digest: Digest): Promise<Manifest | undefined> {
+/** A manifest or index that is kept here. */
+export async function readManifest(room: Pick<ImageRoom, "storage">, digest: Digest): Promise<Manifest | undefined> {
   if (!room.storage.content.has(digest)) return undefined;
   try {
     return parseManifest(await room.storage.content.read(digest), "", "");
@@ -62,17 +63,14 @@ async function summary(
   const attests = isAttestation(descriptor);
   const here = images.get(descriptor.digest);
   const manifest = await readManifest(room, descriptor.digest);
-  let content = manifest ? descriptor.size : 0;
-  if (manifest?.kind === "image") {
-    for (const part of [manifest.image.config, ...manifest.image.layers]) {
-      if (room.storage.content.has(part.digest)) content += part.size;
-    }
-  }
+  const parts = manifest?.kind === "image" ? [manifest.image.config, ...manifest.image.layers] : [];
+  const kept = parts.filter(({ digest }) => room.storage.content.has(digest));
+  const content = kept.reduce((sum, { size }) => sum + size, manifest ? descriptor.size : 0);
   const unpacked = here?.size ?? 0;
   const base: ManifestSummary = {
     ID: descriptor.digest,
     Descriptor: descriptor,
-    Available: here !== undefined,
+    Available: here !== undefined || (attests && manifest !== undefined && kept.length === parts.length),
     Kind: attests ? "attestation" : descriptor.platform ? "image" : "unknown",
     Size: { Content: content, Total: content + unpacked },
   };

@@ -51,6 +51,14 @@ export const ManifestSummary = Type.Object({
 });
 export type ManifestSummary = Static<typeof ManifestSummary>;
 
+/** A statement of GET /images/{name}/attestations (API 1.55). `Statement` only where it is asked for: the in-toto document. */
+export const AttestationStatement = Type.Object({
+  Descriptor: ImageDescriptor,
+  PredicateType: Type.String(),
+  Statement: Type.Optional(Type.Unknown()),
+});
+export type AttestationStatement = Static<typeof AttestationStatement>;
+
 /** An image in GET /images/json. `Created` in seconds; `SharedSize` and `Containers` -1 where not computed. */
 export const ImageSummary = Type.Object({
   Containers: Type.Integer(),

@@ -101,6 +101,31 @@ export function makeImage(options: ImageOptions = {}): TestImage {
   return { manifest, config, layers: blobs, diffIds };
 }
 
+/** What BuildKit says of an image: where it comes from, and what is in it. */
+function makeAttestation(of: string): TestImage {
+  const says = (predicateType: string, predicate: string) => ({
+    // A number that is not the same any more once it went through a double.
+    ...blob(
+      `{"_type": "https://in-toto.io/Statement/v0.1", "subject": "${of}", "predicateType": "${predicateType}", "predicate": ${predicate}}`,
+      "application/vnd.in-toto+json",
+    ),
+    predicateType,
+  });
+  const layers = [
+    says("https://slsa.dev/provenance/v0.2", '{"serial": 12345678901234567890}'),
+    says("https://spdx.dev/Document", '{"packages": []}'),
+  ];
+  const unknown = { os: "unknown", architecture: "unknown" };
+  const { config } = makeImage({ layers: 0, platform: unknown, config: { Labels: { of } } });
+  const mediaType = TYPES.oci.manifest;
+  const described = layers.map(({ predicateType, ...layer }) => ({
+    ...descriptor(layer),
+    annotations: { "in-toto.io/predicate-type": predicateType },
+  }));
+  const manifest = { schemaVersion: 2, mediaType, config: descriptor(config), layers: described };
+  return { manifest: blob(JSON.stringify(manifest), mediaType), config, layers, diffIds: [] };
+}
+
 /** An index of images for these platforms, with an attestation for each as BuildKit adds them. */
 export function makeIndex(
   platforms: { os: string; architecture: string; variant?: string }[],
@@ -110,7 +135,7 @@ export function makeIndex(
   const images = platforms.map((platform) => makeImage({ ...options, platform }));
   const entries: unknown[] = images.map((image, i) => ({ ...descriptor(image.manifest), platform: platforms[i] }));
   const attestations = images.map((image) => {
-    const statement = makeImage({ layers: 0, platform: { os: "unknown", architecture: "unknown" } });
+    const statement = makeAttestation(image.manifest.digest);
     entries.push({
       ...descriptor(statement.manifest),
       platform: { os: "unknown", architecture: "unknown" },
