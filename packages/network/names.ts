@@ -38,14 +38,15 @@ export class Names {
     );
   }
 
-  /** Tells the resolver about a container whose namespace is open, where it uses it. */
-  async start(sandbox: Sandbox, namespaceFd: number): Promise<void> {
+  /** Tells the resolver about a container whose namespace is open, where it uses it; `again` where it was told since the daemon's start. */
+  async start(sandbox: Sandbox, namespaceFd: number, again = false): Promise<void> {
     const { resolver, networks } = this;
     if (resolver === undefined || !this.usesResolver(sandbox)) return;
+    const known = again && sandbox.embedded === true;
     sandbox.embedded = true;
     const { upstreams, options, search } = this.resolvConf(sandbox);
     for (const endpoint of sandbox.endpoints) this.register(sandbox, endpoint);
-    await resolver.addSandbox({
+    const told = {
       containerId: sandbox.containerId,
       namespaceFd,
       upstreams,
@@ -53,7 +54,9 @@ export class Names {
       options,
       search,
       links: linkMap(sandbox.links),
-    });
+    };
+    if (known) resolver.changeSandbox(told);
+    else await resolver.addSandbox(told);
   }
 
   /** Tells the resolver what the container is called on a network. */

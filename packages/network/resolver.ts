@@ -8,6 +8,8 @@ export interface Resolver {
    * and TCP. `namespaceFd` is open for the time of the call only. Called again after a daemon's restart.
    */
   addSandbox(sandbox: ResolverSandbox): Promise<void>;
+  /** What is told of a sandbox that is there has changed. Questions that are under way are answered all the same. */
+  changeSandbox(sandbox: ResolverSandbox): void;
   /** Idempotent; the namespace may be gone already. */
   removeSandbox(containerId: string): Promise<void>;
   /** The container can be found on a network by these names. Replaces what was there for the same pair. */

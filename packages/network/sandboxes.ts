@@ -148,7 +148,7 @@ export class Sandboxes {
       await this.ready(endpoint);
       namespace.setGateways(this.gateways(sandbox));
       this.parts.publisher.apply(sandbox);
-      await this.parts.names.start(sandbox, namespace.fd);
+      await this.parts.names.start(sandbox, namespace.fd, true);
       await namespace.settled([endpoint]);
     } catch (error) {
       sandbox.mode = mode;

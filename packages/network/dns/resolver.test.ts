@@ -118,6 +118,42 @@ test("a program that asks from one and the same port is led to the resolver that
   expect(await inside(ask)).toBe("0");
 });
 
+test("a question that is under way while the sandbox changes gets its answer", async () => {
+  const here = { ...sandbox(), upstreams: [{ address: "127.0.0.53", fromHost: false }] };
+  await resolver.addSandbox(here);
+  const script = `
+import socket
+up = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); up.bind(("127.0.0.53", 53)); up.settimeout(30)
+me = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); me.connect(("127.0.0.11", 53)); me.settimeout(30)
+q = b"\\0\\7\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4else\\5where\\0\\0\\1\\0\\1"
+me.send(q)
+asked, who = up.recvfrom(512)
+print("asked", flush=True)
+input()
+up.sendto(asked[:2] + b"\\x81\\x80" + asked[4:], who)
+try: print(me.recv(512)[3] & 15)
+except OSError as e: print(e)
+`;
+  const child = inNetworkNamespace(netns, () => ({
+    process: Bun.spawn(["python3", "-c", script], { stdin: "pipe", stdout: "pipe", stderr: "inherit" }),
+  })).process;
+  let said = "";
+  const asked = Promise.withResolvers<void>();
+  const read = (async () => {
+    for await (const chunk of child.stdout) {
+      said += new TextDecoder().decode(chunk);
+      if (said.includes("asked\n")) asked.resolve();
+    }
+  })();
+  await asked.promise;
+  resolver.changeSandbox(here);
+  child.stdin.write("\n");
+  child.stdin.end();
+  await read;
+  expect(said).toBe("asked\n0\n");
+  await resolver.addSandbox(sandbox());
+});
+
 test("50 connections' worth of queries are all answered", async () => {
   await resolver.addSandbox(sandbox());
   const out = await inside(`${LOOKUP}

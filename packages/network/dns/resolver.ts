@@ -20,6 +20,7 @@ import {
   writeAll,
 } from "@gantry/sys";
 import type { EndpointRecord, Resolver, ResolverSandbox } from "../resolver.ts";
+import type { SandboxChange } from "./server.ts";
 import type { Control } from "./worker.ts";
 
 /** Where containers on user-defined networks find their resolver, as in Docker. */
@@ -48,14 +49,13 @@ class ThreadResolver implements Resolver {
   async addSandbox(sandbox: ResolverSandbox): Promise<void> {
     this.removeSandbox(sandbox.containerId);
     const { udp, tcp, replaced } = openSockets(sandbox.namespaceFd);
-    const upstreams = sandbox.internal ? [] : sandbox.upstreams;
-    const inside = upstreams.some((upstream) => !upstream.fromHost);
-    const DUPFD_CLOEXEC = 1030;
-    const netns = inside ? libc.fcntl(sandbox.namespaceFd, DUPFD_CLOEXEC, 3) : -1;
     this.#start();
-    const ndotsSet = sandbox.options.some((option) => /^ndots:[1-9]/.test(option));
-    this.#tell({ op: "sandbox", config: { containerId: sandbox.containerId, udp, tcp, upstreams, netns, ndotsSet } });
+    this.#tell({ op: "sandbox", config: { ...changeOf(sandbox), udp, tcp } });
     if (replaced) await forgetQueries(sandbox.namespaceFd);
+  }
+
+  changeSandbox(sandbox: ResolverSandbox): void {
+    if (this.#worker) this.#tell({ op: "change", change: changeOf(sandbox) });
   }
 
   async removeSandbox(containerId: string): Promise<void> {
@@ -93,6 +93,15 @@ class ThreadResolver implements Resolver {
     this.#early = [];
     for (const control of early) this.#tell(control);
   }
+}
+
+/** What the thread is told of a sandbox besides its sockets; it closes `netns`. */
+function changeOf({ containerId, namespaceFd, internal, options, ...sandbox }: ResolverSandbox): SandboxChange {
+  const upstreams = internal ? [] : sandbox.upstreams;
+  const inside = upstreams.some((upstream) => !upstream.fromHost);
+  const DUPFD_CLOEXEC = 1030;
+  const netns = inside ? libc.fcntl(namespaceFd, DUPFD_CLOEXEC, 3) : -1;
+  return { containerId, upstreams, netns, ndotsSet: options.some((option) => /^ndots:[1-9]/.test(option)) };
 }
 
 /** Gives a socket room for a burst; where the right to pass the host's limit is missing, what that limit allows. */

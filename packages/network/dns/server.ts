@@ -15,18 +15,21 @@ import {
 } from "./message.ts";
 import { Records } from "./records.ts";
 
-/** What a container's resolver is told about it. */
-export interface SandboxConfig {
+/** What a container's resolver is told about it, and may be told anew. */
+export interface SandboxChange {
   containerId: string;
-  /** Bound UDP and listening TCP socket inside the container's network namespace; non-blocking, owned by the server. */
-  udp: number;
-  tcp: number;
   /** Upstream servers, asked in this order. Empty: nothing is forwarded. */
   upstreams: { address: string; fromHost: boolean }[];
-  /** The container's network namespace, for upstreams that are asked from there; owned by the server. */
+  /** The container's network namespace, for upstreams that are asked from there, else -1; owned by the server. */
   netns: number;
   /** The user set ndots: single-label names that are unknown are not forwarded (the client retries with its domain). */
   ndotsSet: boolean;
+}
+
+export interface SandboxConfig extends SandboxChange {
+  /** Bound UDP and listening TCP socket inside the container's network namespace; non-blocking, owned by the server. */
+  udp: number;
+  tcp: number;
 }
 
 interface Sandbox {
@@ -106,16 +109,24 @@ export class DnsServer {
       udp: config.udp,
       tcp: config.tcp,
       netns: config.netns,
-      upstreams: config.upstreams.map(({ address, fromHost }) => ({
-        address: addressBytes(address),
-        netns: fromHost ? -1 : config.netns,
-      })),
+      upstreams: upstreamsOf(config.upstreams, config.netns),
       ndotsSet: config.ndotsSet,
       connections: new Set(),
     };
     this.#sandboxes.set(sandbox.id, sandbox);
     this.watch(sandbox.udp, EPOLL.IN, () => this.#readDatagrams(sandbox));
     this.watch(sandbox.tcp, EPOLL.IN, () => this.#accept(sandbox));
+  }
+
+  /** The sandbox goes on with other upstreams; those that are asked just now may still answer. */
+  changeSandbox({ containerId, upstreams, netns, ndotsSet }: SandboxChange): void {
+    const sandbox = this.#sandboxes.get(containerId);
+    // It is the same namespace as ever, which what is under way may be using.
+    if (netns >= 0 && (!sandbox || sandbox.netns >= 0)) close(netns);
+    else if (netns >= 0 && sandbox) sandbox.netns = netns;
+    if (!sandbox) return;
+    sandbox.upstreams = upstreamsOf(upstreams, sandbox.netns);
+    sandbox.ndotsSet = ndotsSet;
   }
 
   removeSandbox(containerId: string): void {
@@ -304,4 +315,8 @@ export class DnsServer {
     this.#connections.delete(connection);
     this.unwatch(connection.fd);
   }
+}
+
+function upstreamsOf(upstreams: SandboxChange["upstreams"], netns: number): Upstream[] {
+  return upstreams.map(({ address, fromHost }) => ({ address: addressBytes(address), netns: fromHost ? -1 : netns }));
 }

@@ -5,10 +5,11 @@
  */
 import { libc, MSG } from "@gantry/sys";
 import type { EndpointRecord } from "../resolver.ts";
-import { DnsServer, type SandboxConfig } from "./server.ts";
+import { DnsServer, type SandboxChange, type SandboxConfig } from "./server.ts";
 
 export type Control =
   | { op: "sandbox"; config: SandboxConfig }
+  | { op: "change"; change: SandboxChange }
   | { op: "unsandbox"; containerId: string }
   | { op: "endpoint"; record: EndpointRecord }
   | { op: "unendpoint"; networkId: string; containerId: string };
@@ -48,6 +49,8 @@ export function apply(server: DnsServer, control: Control): void {
   switch (control.op) {
     case "sandbox":
       return server.addSandbox(control.config);
+    case "change":
+      return server.changeSandbox(control.change);
     case "unsandbox":
       return server.removeSandbox(control.containerId);
     case "endpoint":
