@@ -55,7 +55,7 @@ async function main(): Promise<void> {
   );
   try {
     for (let i = 0; !existsSync(join(folder, "gantry.sock")); i++) {
-      if (i > 200 || daemon.exitCode !== null)
+      if (i > 1200 || daemon.exitCode !== null)
         throw new Error(`the daemon did not start:\n${await Bun.file(log).text()}`);
       await Bun.sleep(50);
     }
