@@ -199,7 +199,7 @@ for (let i = 0; i < sockets; i++) {
   }));
 }
 for (const socket of all) ask(socket, window / sockets);
-await Promise.race([finished.promise, Bun.sleep(45_000)]);
+await Promise.race([finished.promise, Bun.sleep(200_000)]);
 const seconds = (performance.now() - begun) / 1000;
 console.log(JSON.stringify({ right, wrong, perSecond: Math.round(right / seconds) }));
 process.exit(0);
@@ -218,4 +218,4 @@ test("50,000 queries at a thousand under way all get their answer, and another p
   console.log(`resolver: ${perSecond} queries a second`);
   expect({ right, wrong }).toEqual({ right: 50_000, wrong: 0 });
   expect(meanwhile).toBe("(0, '10.0.0.7')");
-});
+}, 240_000);
