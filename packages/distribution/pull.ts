@@ -108,13 +108,21 @@ export async function pullImage(room: PullRoom, reference: Reference, options: P
   const documents = new Set([config, manifest.bytes, first.bytes]);
   const storing = Promise.all([...documents].map((bytes) => room.storage.content.put(bytes)));
   storing.catch(() => {});
-  const attested = bringAttestations({ ...room, lease: options.lease, repositories, name, fetching }, attesting);
-  attested.catch(() => {});
-  if (!options.known?.(image.config.digest)) {
-    await bringLayers(room, repositories, image.layers, diffIds, options, emit);
+  const given = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, given.signal]) : given.signal;
+  const attesters = { storage: room.storage, lease: options.lease, repositories, name };
+  const attested = bringAttestations({ ...attesters, fetching: { ...fetching, signal } }, attesting);
+  try {
+    if (!options.known?.(image.config.digest)) {
+      await bringLayers(room, repositories, image.layers, diffIds, options, emit);
+    }
+    await storing;
+    await attested;
+  } catch (error) {
+    given.abort(error);
+    await attested.catch(() => {});
+    throw error;
   }
-  await storing;
-  await attested;
   return { digest: first.descriptor.digest, index, manifest, config };
 }
 
