@@ -43,12 +43,13 @@ afterAll(async () => {
 async function gantry(
   argv: string[],
   stdin: string | Uint8Array = "",
+  env: Record<string, string> = {},
 ): Promise<{ code: number; out: string; err: string }> {
   const child = Bun.spawn([process.execPath, MAIN, "-H", engine.host, ...argv], {
     stdin: new Blob([stdin as never]),
     stdout: "pipe",
     stderr: "pipe",
-    env: { ...process.env, DOCKER_CONFIG: dir, DOCKER_HOST: "" },
+    env: { ...process.env, DOCKER_CONFIG: dir, DOCKER_HOST: "", ...env },
   });
   const [out, err, code] = await Promise.all([
     new Response(child.stdout).text(),
@@ -57,6 +58,28 @@ async function gantry(
   ]);
   return { code, out, err };
 }
+
+test("who asks for content trust is not served without", async () => {
+  const before = engine.requests.length;
+  const trusting = (...argv: string[]) => gantry(argv, "", { DOCKER_CONTENT_TRUST: "1" });
+  for (const [argv, code] of [
+    [["pull", "image"], 1],
+    [["push", "image"], 1],
+    [["build", "."], 1],
+    [["create", "image"], 125],
+    [["run", "image"], 125],
+  ] as const) {
+    const done = await trusting(...argv);
+    expect([argv[0], done.code]).toEqual([argv[0], code]);
+    expect(done.err).toContain("content trust is not supported");
+  }
+  expect((await gantry(["run", "--disable-content-trust=false", "image"])).code).toBe(125);
+  expect(engine.requests.slice(before).filter(({ method }) => method === "POST")).toEqual([]);
+  const digest = `image@sha256:${"0".repeat(64)}`;
+  expect((await trusting("run", "--rm", digest)).err).not.toContain("content trust");
+  expect((await trusting("run", "--rm", "--disable-content-trust", "image")).err).not.toContain("content trust");
+  expect((await gantry(["run", "--rm", "image"], "", { DOCKER_CONTENT_TRUST: "false" })).err).not.toContain("trust");
+});
 
 describe("run", () => {
   test("keeps stdout and stderr apart and ends with the container's status", async () => {

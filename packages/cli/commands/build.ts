@@ -5,6 +5,7 @@ import { allCredentials } from "../credentials.ts";
 import { CliError } from "../errors.ts";
 import { bool, int, list, str, value } from "../flags.ts";
 import { containerFlags } from "../options/container-flags.ts";
+import { contentTrustFlag, refuseContentTrust } from "../options/content-trust.ts";
 import { keyValue } from "../options/csv.ts";
 import { checkLabel } from "../options/env.ts";
 import { parseSize, parseSwapSize } from "../options/sizes.ts";
@@ -29,7 +30,7 @@ export const build = defineCommand({
     "cpu-shares": int("c", "Relative weight of CPU"),
     "cpuset-cpus": str("", "CPUs to run on (0-3, 0,1)"),
     "cpuset-mems": str("", "Memory nodes to use (0-3, 0,1)"),
-    "disable-content-trust": bool("", "Skip image verification", true),
+    "disable-content-trust": contentTrustFlag("Skip image verification"),
     file: str("f", 'Name of the Dockerfile (default is "PATH/Dockerfile")'),
     "force-rm": bool("", "Remove intermediate containers in any case"),
     iidfile: str("", "Write the image's ID to a file"),
@@ -57,6 +58,7 @@ export const build = defineCommand({
   },
   arity: { exactly: 1 },
   async run({ cli, flags, args }) {
+    refuseContentTrust(flags["disable-content-trust"]);
     const { parseReference } = await import("@gantry/spec/reference");
     for (const tag of flags.tag) {
       try {

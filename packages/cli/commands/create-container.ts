@@ -4,6 +4,7 @@ import type { ContainerCreateRequest, ContainerCreateResponse } from "@gantry/sp
 import type { Cli } from "../cli.ts";
 import { CliError } from "../errors.ts";
 import type { ContainerFlags } from "../options/container-flags.ts";
+import { refuseContentTrust } from "../options/content-trust.ts";
 import { err } from "../output.ts";
 
 /** Creates a container; a missing image is pulled, as `--pull` says. Prints warnings, writes the cidfile. */
@@ -19,6 +20,7 @@ export async function createContainer(
   if (!["always", "missing", "never"].includes(flags.pull)) {
     throw new CliError(`invalid pull option: '${flags.pull}': must be one of "always", "missing" or "never"`);
   }
+  refuseContentTrust(flags["disable-content-trust"], request.Image ?? "");
   if (flags.platform) {
     const { parsePlatform } = await import("../options/platform.ts");
     parsePlatform(flags.platform);

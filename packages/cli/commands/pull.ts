@@ -2,6 +2,7 @@ import { isNameOnly, parseReference } from "@gantry/spec/reference";
 import { defineCommand } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { bool, str } from "../flags.ts";
+import { contentTrustFlag, refuseContentTrust } from "../options/content-trust.ts";
 import { line } from "../output.ts";
 import { pullImage } from "./pull-image.ts";
 
@@ -11,12 +12,13 @@ export const pull = defineCommand({
   aliases: ["image pull", "pull"],
   flags: {
     "all-tags": bool("a", "Get all tags of the repository"),
-    "disable-content-trust": bool("", "Skip image verification", true),
+    "disable-content-trust": contentTrustFlag("Skip image verification"),
     platform: str("", "Platform to get, where the image has several"),
     quiet: bool("q", "Print the name only"),
   },
   arity: { exactly: 1 },
   async run({ cli, flags, args }) {
+    refuseContentTrust(flags["disable-content-trust"], args[0]);
     if (flags["all-tags"] && !isNameOnly(parseReference(args[0]!))) {
       throw new CliError("tag can't be used with --all-tags/-a");
     }

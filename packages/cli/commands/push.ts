@@ -3,6 +3,7 @@ import { defineCommand } from "../command.ts";
 import { credentialsFor, registryKey } from "../credentials.ts";
 import { CliError } from "../errors.ts";
 import { bool, str } from "../flags.ts";
+import { contentTrustFlag, refuseContentTrust } from "../options/content-trust.ts";
 import { parsePlatform } from "../options/platform.ts";
 import { line } from "../output.ts";
 import { showProgress } from "../terminal/progress.ts";
@@ -13,12 +14,13 @@ export const push = defineCommand({
   aliases: ["image push", "push"],
   flags: {
     "all-tags": bool("a", "Put all tags of the repository"),
-    "disable-content-trust": bool("", "Skip image signing", true),
+    "disable-content-trust": contentTrustFlag("Skip image signing"),
     platform: str("", "Put one platform of the image only (e.g., linux/amd64)"),
     quiet: bool("q", "Print the name only"),
   },
   arity: { exactly: 1 },
   async run({ cli, flags, args }) {
+    refuseContentTrust(flags["disable-content-trust"]);
     let reference = parseReference(args[0]!);
     if (flags["all-tags"]) {
       if (!isNameOnly(reference)) throw new CliError("tag can't be used with --all-tags/-a");

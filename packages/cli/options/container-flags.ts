@@ -1,5 +1,6 @@
 import type { DeviceRequest, Mount, ThrottleDevice, Ulimit, WeightDevice } from "@gantry/spec";
 import { bool, type FlagValues, int, list, str, value } from "../flags.ts";
+import { contentTrustFlag } from "./content-trust.ts";
 import { checkDevice, checkDeviceRule, parseGpus, parseRateDevice, parseUlimit, parseWeightDevice } from "./devices.ts";
 import { checkEnv, checkLabel } from "./env.ts";
 import { parseMount } from "./mounts.ts";
@@ -50,7 +51,7 @@ export const containerFlags = {
   "device-read-iops": rates("Limit reading from a device (operations a second)", false),
   "device-write-bps": rates("Limit writing to a device (bytes a second)", true),
   "device-write-iops": rates("Limit writing to a device (operations a second)", false),
-  "disable-content-trust": bool("", "Skip image verification", true),
+  "disable-content-trust": contentTrustFlag("Skip image verification"),
   dns: list("", "Set DNS servers", { check: checkAddress }),
   "dns-opt": list("", "Set DNS options", { hidden: true }),
   "dns-option": list("", "Set DNS options"),
