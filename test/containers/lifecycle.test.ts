@@ -177,6 +177,10 @@ describe.skipIf(!canRunContainers)("life of containers", () => {
     const until = String((Date.now() + 1) / 1000);
     const committed = ["events", "--since", "1m", "--until", until, "-f", "event=commit", "--format"];
     expect((await engine.docker(...committed, "{{.Actor.Attributes.imageRef}}")).stdout).toBe("kept:1\n");
+    // Under this name it was paused for the commit only.
+    const still = ["events", "--since", "5m", "--until", until, "-f", "container=idle", "-f", "event=pause"];
+    const paused = await engine.docker(...still, "-f", "event=unpause", "--format", "{{.Action}}");
+    expect(paused.stdout).toBe("pause\nunpause\n");
     expect(
       (await engine.docker("run", "--rm", "--entrypoint", "sh", "kept:1", "-c", "cat /made; echo $KEPT; ls /etc/group"))
         .stdout,

@@ -43,6 +43,7 @@ export async function commitContainer(
       () => true,
       () => false,
     ));
+  if (paused) container.emit("pause");
   await container.prepared?.discard();
   let layer: Awaited<ReturnType<typeof engine.storage.layers.commitContainer>> | null = null;
   const lease = engine.storage.lease();
@@ -54,7 +55,10 @@ export async function commitContainer(
     } catch (error) {
       throw container.removing || container.removed ? leaving() : error;
     } finally {
-      if (paused) await task.resume().catch(() => {});
+      if (paused) {
+        await task.resume().catch(() => {});
+        container.emit("unpause");
+      }
     }
     const config = normaliseConfig(options.config ?? {});
     mergeImageConfig(config, record.config as ImageRunConfig);
