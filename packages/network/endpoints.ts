@@ -3,12 +3,13 @@ import { type EndpointSettings, forbidden, invalidParameter } from "@gantry/spec
 import { parseMac } from "@gantry/sys";
 import { randomMac } from "./drivers/bridge.ts";
 import { linkNameOption } from "./drivers/options.ts";
-import { contains, parseAddress, parseCidr } from "./ipam/cidr.ts";
+import { type Cidr, contains, parseAddress, parseCidr } from "./ipam/cidr.ts";
 import { bare, type Endpoint, type NetworkRecord, type Sandbox } from "./model.ts";
 import type { Networks } from "./networks.ts";
 import { endpointSysctls } from "./sysctl.ts";
 
 const REMEMBERED = 4096;
+const LINK_LOCAL = ["169.254.0.0/16", "fe80::/10"].map((text) => parseCidr(text) as Cidr);
 type LastPlace = Record<"ipv4" | "ipv6" | "mac", string>;
 
 const isSame = (endpoint: Endpoint, last: LastPlace) =>
@@ -53,7 +54,10 @@ export class Endpoints {
       problems.push(`invalid IPv6 address: ${wanted.IPv6Address}`);
     }
     for (const text of wanted?.LinkLocalIPs ?? []) {
-      if (parseAddress(text) === null) problems.push(`invalid link-local IP address: ${text}`);
+      const address = parseAddress(text);
+      if (address === null) problems.push(`invalid link-local IP address: ${text}`);
+      else if (!LINK_LOCAL.some((block) => contains(block, address)))
+        problems.push(`invalid link local IP address: ${text}`);
     }
     if (settings.MacAddress && parseMac(settings.MacAddress) === null) {
       throw invalidParameter(`invalid config for network ${network.name}: invalid MAC address ${settings.MacAddress}`);
@@ -150,7 +154,11 @@ export class Endpoints {
 
   private async releaseAddresses(network: NetworkRecord, endpoint: Endpoint): Promise<void> {
     for (const address of [endpoint.ipv4, endpoint.ipv6]) {
-      if (address !== "") await this.networks.ipam(network).release(network, address);
+      try {
+        if (address !== "") await this.networks.ipam(network).release(network, address);
+      } catch {
+        // The plugin is gone.
+      }
     }
   }
 }

@@ -497,6 +497,10 @@ describe.skipIf(process.getuid?.() !== 0)("networks and sandboxes", () => {
       /^invalid endpoint settings:\nno configured subnet/,
     );
     await refused(endpoint("mine", { MacAddress: "zz" }), "invalid MAC address zz");
+    for (const address of ["1.2.3.4", "fd00::1"]) {
+      const words = `invalid link local IP address: ${address}`;
+      await refused(endpoint("mine", { IPAMConfig: { LinkLocalIPs: [address] } }), words);
+    }
     await refused(
       net.prepare(request("x", { networkMode: "nope" })),
       "failed to set up container networking: network nope not found",
