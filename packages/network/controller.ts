@@ -56,17 +56,19 @@ export class Controller implements NetworkController {
     this.restored = true;
     const pids = new Map(live.map((one) => [one.containerId, one.pid]));
     const adopted: Sandbox[] = [];
-    for (const sandbox of store.sandboxes()) {
-      const pid = pids.get(sandbox.containerId);
+    const all = store.sandboxes();
+    for (const sandbox of all)
       sandbox.endpoints = sandbox.endpoints.filter((endpoint) => networks.find(endpoint.networkId) !== undefined);
-      if (pid === undefined) store.dropSandbox(sandbox.containerId);
-      else {
-        await sandboxes.adopt(sandbox, pid);
-        adopted.push(sandbox);
-      }
+    const dead = all.filter(({ containerId }) => !pids.has(containerId));
+    const left = await Promise.all(dead.map((sandbox) => sandboxes.abandon(sandbox)));
+    for (const sandbox of all) {
+      const pid = pids.get(sandbox.containerId);
+      if (pid === undefined) continue;
+      await sandboxes.adopt(sandbox, pid);
+      adopted.push(sandbox);
     }
     firewall.rebuild();
-    host.deleteLinksLater(this.strayLinks(adopted), 0);
+    host.deleteLinksLater([...left.flat(), ...this.strayLinks(adopted)], 0);
     for (const sandbox of adopted) await sandboxes.resume(sandbox);
   }
 

@@ -230,8 +230,10 @@ export class Sandboxes {
     sandbox.pid = pid;
     this.byContainer.set(sandbox.containerId, sandbox);
     for (const endpoint of sandbox.endpoints) {
+      const network = this.parts.networks.get(endpoint.networkId);
+      // A plugin's books are its own, and it may not be up.
+      if (network.ipam.driver !== "default") continue;
       for (const address of [endpoint.ipv4, endpoint.ipv6]) {
-        const network = this.parts.networks.get(endpoint.networkId);
         if (address !== "") this.parts.networks.ipam(network).adopt(network, address);
       }
     }
@@ -239,6 +241,14 @@ export class Sandboxes {
     await this.parts.publisher.settle(sandbox);
     this.parts.publisher.stage(sandbox);
     this.parts.links.stage();
+  }
+
+  /** Gives back what a sandbox had that did not outlive the daemon; plugins have kept it. Returns the links that are left to delete. */
+  async abandon(sandbox: Sandbox): Promise<string[]> {
+    const left: string[] = [];
+    for (const endpoint of sandbox.endpoints) left.push(...(await this.parts.endpoints.destroy(endpoint)));
+    this.parts.store.dropSandbox(sandbox.containerId);
+    return left;
   }
 
   /** Tells the resolver about an adopted sandbox. */

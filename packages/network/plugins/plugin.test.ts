@@ -154,6 +154,57 @@ describe.skipIf(process.getuid?.() !== 0)("networks of plugins", () => {
     manager.stop();
   });
 
+  test("a daemon that is started without the plugin keeps what lives; with it, it gives back what has died", async () => {
+    const own = new Database(":memory:");
+    const reopen = () =>
+      openNetwork({ db: own, execRoot: "/x", bridge: "gtbr1", bip: "10.199.0.1/24", pluginPlaces: places });
+    const start = () => ({
+      manager: plugin("keeper", {
+        "Plugin.Activate": () => ({ Implements: ["IpamDriver"] }),
+        "IpamDriver.GetDefaultAddressSpaces": () => ({ LocalDefaultAddressSpace: "L", GlobalDefaultAddressSpace: "G" }),
+        "IpamDriver.RequestPool": () => ({ PoolID: "p1", Pool: "10.205.0.0/24" }),
+        "IpamDriver.RequestAddress": (body) => ({ Address: `${body.Address || "10.205.0.7"}/24` }),
+      }),
+      driver: plugin("cable", {
+        "Plugin.Activate": () => ({ Implements: ["NetworkDriver"] }),
+        "NetworkDriver.GetCapabilities": () => ({ Scope: "local" }),
+        "NetworkDriver.Join": () => {
+          const netlink = RouteNetlink.open();
+          netlink.run(netlink.batch().createVeth({ name: "gtplug2", up: true }, { name: "gtplug3" }));
+          netlink.close();
+          return { InterfaceName: { SrcName: "gtplug3", DstPrefix: "eth" } };
+        },
+      }),
+    });
+    let { manager, driver } = start();
+    let its = await reopen();
+    await its.restore([]);
+    const Config = [{ Gateway: "10.205.0.1" }];
+    await its.create({ Name: "kept", Driver: "cable", IPAM: { Driver: "keeper", Config } });
+    const box = await world.container();
+    await its.prepare(request("lives", { networkMode: "kept" }));
+    await its.plumb("lives", box.pid);
+    await its.shutdown();
+    for (const one of [manager, driver]) one.stop();
+
+    its = await reopen();
+    await its.restore([{ containerId: "lives", pid: box.pid }]);
+    expect(its.endpoints("lives")["kept"]?.IPAddress).toBe("10.205.0.7");
+    await its.shutdown();
+
+    ({ manager, driver } = start());
+    its = await reopen();
+    await its.restore([]);
+    expect(its.endpoints("lives")).toEqual({});
+    expect(driver.calls.map((call) => call.method.split(".")[1])).toEqual(
+      expect.arrayContaining(["Leave", "DeleteEndpoint"]),
+    );
+    expect(manager.calls.find((call) => call.method === "IpamDriver.ReleaseAddress")?.body.Address).toBe("10.205.0.7");
+    expect(own.query("SELECT count(*) AS n FROM sandboxes").get()).toEqual({ n: 0 });
+    await its.shutdown();
+    for (const one of [manager, driver]) one.stop();
+  });
+
   test("a network that is removed while a plugin is asked for an address takes nobody in", async () => {
     let asked = () => {};
     const manager = plugin("slow", {
