@@ -14,6 +14,7 @@ import { mknodat, kill as sendSignal, umount } from "@gantry/sys";
 import type { PreparedCgroup } from "../cgroups/index.ts";
 import { compilePlan } from "../plan/compile.ts";
 import { DEFAULT_DEVICES } from "../plan/devices.ts";
+import { unknownCapabilities } from "../plan/process.ts";
 import { cgroupPathOf } from "../runtime/runtime.ts";
 import { last, parseArguments, parseSignal } from "./arguments.ts";
 import type { Context } from "./context.ts";
@@ -73,6 +74,9 @@ async function make(
   const stays = !detach && !args.switches.has("detach");
   if (terminal && !consoleSocket && !stays)
     throw invalidParameter("cannot allocate tty if runc will detach without setting console socket");
+  const unknown = unknownCapabilities(spec.process);
+  if (unknown.length > 0)
+    context.warn(new Error(`ignoring unknown or unavailable capabilities: [${unknown.join(" ")}]`));
   store.claim(id);
   const cgroup = cgroupPathOf(spec.linux?.cgroupsPath, id);
   const preserveFds = Number(last(args, "preserve-fds") ?? 0) + listenFds();

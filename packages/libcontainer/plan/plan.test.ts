@@ -8,7 +8,7 @@ import { allDevices, deviceMode } from "./devices.ts";
 import { PLAN_MAGIC, PlanWriter, Rec, Step } from "./format.ts";
 import { planNamespaces } from "./namespaces.ts";
 import { Propagation, parseMountOptions } from "./options.ts";
-import { cpuMask, writeProcess } from "./process.ts";
+import { cpuMask, unknownCapabilities, writeProcess } from "./process.ts";
 import { propagationFlags } from "./rootfs.ts";
 import { sysctlPath, sysctlSettings } from "./sysctl.ts";
 
@@ -169,8 +169,19 @@ describe("what is refused", () => {
     expect(() => write({ user: { uid: -1, gid: 0 } })).toThrow("invalid uid");
     expect(() => write({ rlimits: [{ type: "RLIMIT_MOON", soft: 1, hard: 1 }] })).toThrow("RLIMIT_MOON");
     expect(() => write({ rlimits: [{ type: "RLIMIT_CORE", soft: 2, hard: 1 }] })).toThrow("soft limit");
-    expect(() => write({ capabilities: { bounding: ["CAP_MOON"] } })).toThrow("CAP_MOON");
     expect(() => write({ args: ["a\0b"] })).toThrow("NUL");
+  });
+
+  test("capabilities that nobody knows are told of, and left out", () => {
+    const process = { args: ["x"], cwd: "/", user: { uid: 0, gid: 0 } };
+    const bytes = (bounding: string[]) => {
+      const plan = new PlanWriter();
+      writeProcess(plan, { ...process, capabilities: { bounding } });
+      return plan.bytes();
+    };
+    expect(bytes(["CAP_MOON", "CAP_CHOWN"])).toEqual(bytes(["CAP_CHOWN"]));
+    const capabilities = { bounding: ["CAP_MOON", "CAP_CHOWN"], permitted: ["CAP_MOON"] };
+    expect(unknownCapabilities({ ...process, capabilities })).toEqual(["CAP_MOON"]);
   });
 
   test("mounts without sense", () => {

@@ -62,11 +62,10 @@ function id(value: number, what: string): number {
   return value;
 }
 
-/** config.md: what cannot be mapped to the kernel's interface must cause an error. */
-function maskOf(names: readonly string[]): bigint {
-  const unknown = names.find((name) => capabilityBit(name) < 0);
-  if (unknown !== undefined) throw invalidParameter(`unknown capability ${JSON.stringify(unknown)}`);
-  return capabilityMask(names);
+/** The capabilities a process asks for that nobody knows: config.md has them left out, with a warning. */
+export function unknownCapabilities(process: OciProcess | undefined): string[] {
+  const names = Object.values(process?.capabilities ?? {}).flatMap((set) => set ?? []);
+  return [...new Set(names.filter((name) => capabilityBit(name) < 0))];
 }
 
 function limit(value: number): bigint {
@@ -130,7 +129,7 @@ export function writeProcess(out: PlanWriter, process: OciProcess, extras: Proce
   if (capabilities)
     out.record(Rec.caps, (body) => {
       const { bounding, effective, inheritable, permitted, ambient } = capabilities;
-      for (const set of [bounding, effective, inheritable, permitted, ambient]) body.u64(maskOf(set ?? []));
+      for (const set of [bounding, effective, inheritable, permitted, ambient]) body.u64(capabilityMask(set ?? []));
     });
   for (const { type, soft, hard } of process.rlimits ?? []) {
     const resource = RLIMITS.indexOf(type);
