@@ -7,7 +7,7 @@ import { DEFAULT_REGISTRY_CONFIG, openDistribution } from "@gantry/distribution"
 import type { Digest, ImageSummary } from "@gantry/spec";
 import { encodeHeader, openStorage, padding, TRAILER } from "@gantry/storage";
 import { Filters } from "../filters.ts";
-import { Images, type ImageUser } from "./index.ts";
+import { Images, type ImageUser, importMessage } from "./index.ts";
 
 let root = "";
 let storage: ReturnType<typeof openStorage>;
@@ -382,4 +382,11 @@ test("search asks the index of the term's registry and filters what it says", as
   } finally {
     server.stop(true);
   }
+});
+
+test("an import says where it is from", () => {
+  const messages = ["-", "http://host:1/a.tar?b=c", "host/a.tar"].map(importMessage);
+  expect(messages).toEqual(
+    ["-", "http://host:1/a.tar?b=c", "http://host/a.tar"].map((from) => `Imported from ${from}`),
+  );
 });

@@ -40,6 +40,5 @@ export async function openUrl(text: string, emit: Emit, signal?: AbortSignal): P
 /** `Imported from …`, as Docker words it where no message was given. */
 export function importMessage(source: string): string {
   if (source === "-") return "Imported from -";
-  const url = new URL(source.includes("://") ? source : `http://${source}`);
-  return `Imported from ${url.host}${url.pathname}`;
+  return `Imported from ${source.includes("://") ? source : `http://${source}`}`;
 }
