@@ -20,13 +20,17 @@ export function killSignal(text: string): number {
  */
 export async function sendSignal(container: Container, task: Task, signal: number, ends: boolean): Promise<void> {
   if (ends) markStopped(container);
-  await task.kill(signal);
+  const { paused } = container;
+  const sent = task.kill(signal);
+  // Not after it: a shim that waits for what is frozen takes no signal.
+  if (ends && paused) await task.resume().catch(() => {});
+  await sent;
   container.emit("kill", { signal: String(signal) });
   if (!ends) return;
   // It may have been paused since.
   await container.settled();
   if (!container.paused) return;
-  await task.resume().catch(() => {});
+  if (!paused) await task.resume().catch(() => {});
   if (signal === 9 || container.task !== task || !container.paused) return;
   container.state.status = "running";
   container.saveState();

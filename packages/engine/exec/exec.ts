@@ -85,6 +85,7 @@ function prepare(engine: Engine, exec: Exec): void {
   const request = attachRequest(config);
   const make = async () => {
     const process = await execProcess(engine, exec);
+    requireRunning(container, container.id);
     const made = await task.exec({ id: exec.id, process, openStdin: config.AttachStdin === true, early: true });
     try {
       return { task: made, stream: request === null ? null : await made.attach(request) };

@@ -1,6 +1,7 @@
 import { type AttachRequest, type AttachStream, type ExecTask, type ExitStatus, StartError } from "../contract.ts";
 import { openAttachment } from "./attach.ts";
 import { type ControlConnection, ShimError } from "./control.ts";
+import type { ExecGate } from "./exec-gate.ts";
 import { decodeExit, decodePid, Op, signalBody, sizeBody } from "./protocol.ts";
 
 const START_CODES = [125, 126, 127] as const;
@@ -17,6 +18,7 @@ export function asStartError(error: unknown): unknown {
 export class GantryExec implements ExecTask {
   readonly id: string;
   readonly #control: ControlConnection;
+  readonly #gate: ExecGate;
   readonly #stateDir: string;
   #pid: number;
   readonly #startFailure: (error: unknown) => unknown;
@@ -26,10 +28,12 @@ export class GantryExec implements ExecTask {
     id: string,
     stateDir: string,
     control: ControlConnection,
+    gate: ExecGate,
     pid: number,
     startFailure: (error: unknown) => unknown,
   ) {
     this.#startFailure = startFailure;
+    this.#gate = gate;
     this.id = id;
     this.#stateDir = stateDir;
     this.#control = control;
@@ -45,10 +49,13 @@ export class GantryExec implements ExecTask {
   }
 
   async start(): Promise<void> {
-    // asked for in the same breath: the shim forgets an exec only once somebody has heard of its end
-    const started = this.#control.request(Op.start, this.id);
-    this.wait().catch(() => {});
     try {
+      const started = this.#gate.pass(() => {
+        const asked = this.#control.request(Op.start, this.id);
+        // in the same breath: the shim forgets an exec only once somebody has heard of its end
+        this.wait().catch(() => {});
+        return asked;
+      });
       this.#pid = decodePid(await started);
     } catch (error) {
       throw this.#startFailure(error);

@@ -230,6 +230,28 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
     await task.wait();
   });
 
+  test("a pause never meets an exec half made, for which its shim would wait", async () => {
+    const { task } = await bench.create(dockerSpec(["sleep", "1000"]));
+    await task.start();
+    const process = { args: ["true"], cwd: "/", env: ["PATH=/bin"], user: { uid: 0, gid: 0 } };
+    for (let i = 0; i < 60; i++) {
+      const made = task.exec({ id: `p${i}`, process, openStdin: false, early: true });
+      for (let turns = i % 6; turns > 0; turns--) await Bun.sleep(0);
+      await task.pause();
+      // Its shim answers.
+      expect(await task.status()).toBe("paused");
+      await task.resume();
+      await (await made).discard();
+    }
+    await task.pause();
+    const late = task.exec({ id: "late", process, openStdin: false }).then((exec) => exec.start());
+    late.catch(() => {});
+    await task.kill(9);
+    expect((await task.wait()).exitCode).toBe(137);
+    await expect(late).rejects.toThrow();
+    await task.delete();
+  });
+
   test("pause and resume, stats and pids", async () => {
     const { task } = await bench.create(dockerSpec(["sh", "-c", "while :; do :; done"]));
     await task.start();

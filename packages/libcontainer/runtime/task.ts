@@ -15,6 +15,7 @@ import { Config } from "../plan/format.ts";
 import { openAttachment } from "./attach.ts";
 import { type ControlConnection, ShimError, ShimGone } from "./control.ts";
 import { asStartError, GantryExec } from "./exec.ts";
+import { ExecGate } from "./exec-gate.ts";
 import { decodeExit, decodeState, Op, ShimState, signalBody, sizeBody } from "./protocol.ts";
 import { readExit, removeStateDir, type TaskRecord } from "./state.ts";
 
@@ -45,6 +46,7 @@ export class GantryTask implements Task {
   /** null where the shim had gone before we came. */
   readonly #control: ControlConnection | null;
   readonly #maker: TaskMaker;
+  readonly #execs = new ExecGate();
   /** The exit is known. */
   #ended = false;
   #exit: Promise<ExitStatus> | null = null;
@@ -130,19 +132,24 @@ export class GantryTask implements Task {
       (openStdin ? Config.openStdin : 0) |
       (request.early === true ? Config.early : 0);
     try {
-      await this.#request(Op.exec, id, body, flags);
+      await this.#execs.pass(() => this.#request(Op.exec, id, body, flags));
     } catch (error) {
       if (error instanceof ShimError) throw conflict(error.message, error);
       throw error;
     }
-    return new GantryExec(id, this.#stateDir, this.#control!, 0, this.#maker.startFailure.bind(this.#maker));
+    return this.#execTask(id, 0);
+  }
+
+  #execTask(id: string, pid: number): GantryExec {
+    const failure = this.#maker.startFailure.bind(this.#maker);
+    return new GantryExec(id, this.#stateDir, this.#control!, this.#execs, pid, failure);
   }
 
   async findExec(id: string): Promise<ExecTask | null> {
     if (!id) return null;
     try {
       const { pid } = decodeState(await this.#request(Op.state, id));
-      return new GantryExec(id, this.#stateDir, this.#control!, pid, this.#maker.startFailure.bind(this.#maker));
+      return this.#execTask(id, pid);
     } catch (error) {
       if (error instanceof ShimError || error instanceof ShimGone) return null;
       throw error;
@@ -159,21 +166,27 @@ export class GantryTask implements Task {
       // An init that was made this moment may not be in its cgroup yet: the shim knows it all the same.
       if (signal !== SIGKILL) return;
     }
-    try {
-      await this.#request(Op.kill, "", signalBody(signal));
-    } catch (error) {
+    const sent = this.#request(Op.kill, "", signalBody(signal)).catch((error) => {
       if (!(error instanceof ShimGone)) throw error;
-    }
+    });
     // a frozen process takes no signal; v1's freezer holds even SIGKILL back
-    if (signal === SIGKILL && this.#record.cgroup && this.#cgroups.isFrozen(this.#record.cgroup)) await this.resume();
+    const thaws = signal === SIGKILL && this.#record.cgroup && this.#cgroups.isFrozen(this.#record.cgroup);
+    await Promise.all([sent, thaws ? this.resume() : null]);
   }
 
-  pause(): Promise<void> {
-    return this.#cgroups.freeze(this.#record.cgroup);
+  async pause(): Promise<void> {
+    await this.#execs.close();
+    try {
+      await this.#cgroups.freeze(this.#record.cgroup);
+    } catch (error) {
+      this.#execs.open();
+      throw error;
+    }
   }
 
-  resume(): Promise<void> {
-    return this.#cgroups.thaw(this.#record.cgroup);
+  async resume(): Promise<void> {
+    await this.#cgroups.thaw(this.#record.cgroup);
+    this.#execs.open();
   }
 
   async update(resources: LinuxResources): Promise<void> {
@@ -193,6 +206,7 @@ export class GantryTask implements Task {
       .then(decodeExit, (error) => this.#exitWithoutShim(error))
       .then((status) => {
         this.#ended = true;
+        this.#execs.open();
         return status;
       });
     return this.#exit;

@@ -355,8 +355,9 @@ static void op_exec(struct connection *c, uint32_t sequence, unsigned flags, con
   p->plan_length = length;
   p->next = shim.execs;
   shim.execs = p;
-  reply(c, sequence, STATUS_OK, NULL, 0);
+  /* answered when it is made: until then its container must not be frozen */
   if (flags & CFG_EARLY) process_prepare(p, c);
+  reply(c, sequence, STATUS_OK, NULL, 0);
 }
 
 static void op_kill(struct connection *c, uint32_t sequence, struct task_process *p, struct reader *r) {
