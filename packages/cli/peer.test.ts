@@ -141,10 +141,10 @@ describe.skipIf(!PEER || !docker)("as Docker's own CLI", () => {
       "echo one; echo two >&2; sleep 1000",
     ]);
     expect(made.err).toBe("");
-  }, 30_000);
+  }, 60_000);
   afterAll(async () => {
     await theirs(["rm", "-f", NAME]);
-  }, 30_000);
+  }, 60_000);
 
   for (const argv of CASES) {
     test(argv.join(" "), async () => expect(await ours(argv)).toEqual(await theirs(argv)), 30_000);

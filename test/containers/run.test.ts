@@ -75,7 +75,7 @@ describe.skipIf(!canRunContainers)("docker run", () => {
     expect(await child.exited).toBe(0);
     expect(got.length).toBe(data.length);
     expect(createHash("sha256").update(got).digest("hex")).toBe(createHash("sha256").update(data).digest("hex"));
-  }, 30_000);
+  }, 60_000);
 
   test("stdout and stderr stay apart", async () => {
     const result = await run("busybox", "sh", "-c", "echo out; echo err >&2; echo out2; echo err2 >&2; exit 3");
@@ -157,7 +157,7 @@ describe.skipIf(!canRunContainers)("docker run", () => {
     for await (const chunk of child.stdout as unknown as AsyncIterable<Uint8Array>) size += chunk.length;
     expect(await child.exited).toBe(0);
     expect(size).toBe(100_000_000);
-  }, 30_000);
+  }, 60_000);
 
   test("exec: output, input, codes, detached, environment, user", async () => {
     await engine.docker("run", "-d", "--name", "host", "-e", "FROM=container", "busybox", "sleep", "1000");

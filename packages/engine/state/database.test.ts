@@ -41,7 +41,7 @@ test("a second daemon on the same data root is told so", () => {
   expect(second.stdout.toString()).toBe(
     `failed to start daemon, ensure no other one runs on the same data root: ${path} is locked\n`,
   );
-}, 30_000);
+}, 60_000);
 
 const root = process.getuid?.() === 0;
 const btrfs = root && Bun.which("mkfs.btrfs") !== null && readFileSync("/proc/filesystems", "utf8").includes("btrfs");
