@@ -145,7 +145,7 @@ describe("refusals", () => {
     ]) {
       expect(errorOf(text)).not.toBe("no error");
     }
-    expect(performance.now() - start).toBeLessThan(20_000);
+    expect(performance.now() - start).toBeLessThan(30_000);
   });
 });
 

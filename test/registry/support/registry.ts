@@ -34,7 +34,7 @@ export function freePort(): Promise<number> {
 export const registryInstalled = Bun.which("docker-registry") !== null;
 
 /** Starts Debian's docker-registry on a free loopback port, with a folder of its own. */
-export async function startRegistry(options: RegistryOptions = {}): Promise<RunningRegistry> {
+export async function startRegistry(options: RegistryOptions = {}, attempts = 3): Promise<RunningRegistry> {
   const dir = await mkdtemp(join(tmpdir(), "gantry-registry-"));
   const port = await freePort();
   const http: Record<string, unknown> = { addr: `127.0.0.1:${port}`, secret: "test" };
@@ -86,7 +86,8 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Runn
         socket: {
           open(socket) {
             socket.end();
-            resolve(true);
+            // While nobody listens there, a socket may meet itself.
+            resolve(socket.localPort !== port);
           },
           data() {},
           connectError: () => resolve(false),
@@ -98,6 +99,8 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Runn
     if (i > 1600 || child.exitCode !== null) {
       const log = await Bun.file(join(dir, "log")).text();
       await stop();
+      // The port was free a moment ago.
+      if (attempts > 1 && log.includes("address already in use")) return startRegistry(options, attempts - 1);
       throw new Error(`docker-registry did not start: ${log.slice(-2000)}`);
     }
     await Bun.sleep(25);
