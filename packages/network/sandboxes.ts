@@ -4,7 +4,7 @@ import { type Endpoints, wantedInterfaceName } from "./endpoints.ts";
 import { chooseGateways } from "./gateways.ts";
 import type { Host } from "./host.ts";
 import type { Links } from "./links.ts";
-import type { Endpoint, NetworkRecord, Sandbox } from "./model.ts";
+import type { Endpoint, NetworkRecord, PublishedPort, Sandbox } from "./model.ts";
 import type { Names } from "./names.ts";
 import { Namespace } from "./namespace.ts";
 import type { Networks } from "./networks.ts";
@@ -204,13 +204,19 @@ export class Sandboxes {
     const before = sandbox.ports;
     const rest = before.filter((port) => !gone.includes(port));
     publisher.allocator.release(gone);
+    let added: PublishedPort[];
     try {
-      sandbox.ports = [...rest, ...publisher.allocate(sandbox, add)];
+      added = publisher.allocate(sandbox, add);
     } catch (error) {
       publisher.allocator.adopt(gone);
       throw error;
     }
-    publisher.forget(sandbox, gone);
+    sandbox.ports = rest;
+    if (gone.length > 0) {
+      publisher.apply(sandbox);
+      await publisher.forget(sandbox, gone);
+    }
+    sandbox.ports = [...rest, ...added];
     await publisher.settle(sandbox);
     publisher.apply(sandbox);
     publisher.greet(sandbox.ports.filter((port) => !rest.includes(port)));

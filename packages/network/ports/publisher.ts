@@ -124,8 +124,8 @@ export class Publisher {
     }
   }
 
-  /** Connections through these ports, which `sandbox` no longer has, are to end. */
-  forget(sandbox: Sandbox, ports: PublishedPort[]): void {
+  /** Ends connections through these ports, which `sandbox` no longer has, and waits for it: the ports may lead somewhere else then. */
+  async forget(sandbox: Sandbox, ports: PublishedPort[]): Promise<void> {
     this.relays.release(ports);
     const { v4, v6 } = this.gateways(sandbox);
     this.connections.later(
@@ -134,6 +134,7 @@ export class Publisher {
         return address ? [flow(port, bare(address))] : [];
       }),
     );
+    await this.connections.now();
   }
 
   /** To be awaited before `apply` or `stage`: opens relays, and lets connections be forgotten that new ones could be taken for. */
