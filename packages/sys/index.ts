@@ -4,7 +4,7 @@ export * from "./errno.ts";
 export * from "./file.ts";
 export * from "./inode-flags.ts";
 export * from "./ip-address.ts";
-export { address, check, cstr, errno, libc, NR, syscall } from "./libc.ts";
+export { address, check, cstr, errno, libc, NR, NUMBERS, syscall } from "./libc.ts";
 export { releaseProgramPages } from "./memory.ts";
 export * from "./mount.ts";
 export * from "./mountinfo.ts";

@@ -127,14 +127,8 @@ export function syscall(name: string, number: number, args: (number | bigint)[],
   return check(libc.syscall(number, a, b, c, d, e, f) as number | bigint, name, subject);
 }
 
-/** Numbers of system calls that libc has no wrapper for everywhere. */
-const arm = process.arch === "arm64";
-export const NR = {
-  bpf: arm ? 280 : 321,
-  statx: arm ? 291 : 332,
-  renameat2: arm ? 276 : 316,
-  getdents64: arm ? 61 : 217,
-  pivot_root: arm ? 41 : 155,
+/** From pidfd_send_signal on they are the same on all architectures. */
+const SHARED = {
   pidfd_send_signal: 424,
   open_tree: 428,
   move_mount: 429,
@@ -147,4 +141,13 @@ export const NR = {
   openat2: 437,
   pidfd_getfd: 438,
   mount_setattr: 442,
+};
+
+/** Numbers of system calls that libc has no wrapper for everywhere, by architecture. */
+export const NUMBERS = {
+  x64: { ...SHARED, bpf: 321, getdents64: 217, madvise: 28, pivot_root: 155, renameat2: 316, statx: 332 },
+  arm64: { ...SHARED, bpf: 280, getdents64: 61, madvise: 233, pivot_root: 41, renameat2: 276, statx: 291 },
 } as const;
+
+/** This machine's. */
+export const NR = NUMBERS[process.arch === "arm64" ? "arm64" : "x64"];

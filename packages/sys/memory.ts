@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
-import { libc } from "./libc.ts";
+import { libc, NR } from "./libc.ts";
 
-const MADVISE = process.arch === "arm64" ? 233 : 28;
 const MADV_DONTNEED = 4;
 
 /**
@@ -15,6 +14,6 @@ export function releaseProgramPages(): void {
     if (match === null) continue;
     const start = BigInt(`0x${match[1]}`);
     const end = BigInt(`0x${match[2]}`);
-    libc.syscall(MADVISE, start, end - start, MADV_DONTNEED, 0, 0, 0);
+    libc.syscall(NR.madvise, start, end - start, MADV_DONTNEED, 0, 0, 0);
   }
 }
