@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../eventually.ts";
@@ -216,6 +216,28 @@ exec ${process.execPath} ${runtime} "$@"
     await engine.restart();
     expect((await inspect("told")).State).toMatchObject({ Status: "exited", ExitCode: 137 });
     await remove("told");
+  });
+
+  test("a container that has ended, which its daemon does not know yet, is connected like one that does not run", async () => {
+    expect((await engine.api("POST", "/networks/create", { Name: "late" })).status).toBe(201);
+    await create("ending", ["sleep", "1000"]);
+    await post("ending/start");
+    const { Pid } = (await inspect("ending")).State;
+    const shim = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${Pid}/status`, "utf8"))![1]);
+    process.kill(shim, "SIGSTOP");
+    let connected: ReturnType<TestEngine["api"]>;
+    try {
+      process.kill(Pid, "SIGKILL");
+      await eventually(() => !existsSync(`/proc/${Pid}/ns/net`));
+      connected = engine.api("POST", "/networks/late/connect", { Container: "ending" });
+      await arrive();
+    } finally {
+      process.kill(shim, "SIGCONT");
+    }
+    expect((await connected).status).toBe(200);
+    expect(Object.keys((await inspect("ending")).NetworkSettings.Networks)).toEqual(["bridge", "late"]);
+    await remove("ending");
+    expect((await engine.api("DELETE", "/networks/late")).status).toBe(204);
   });
 
   test("a restart by hand of one that is removed at its end: after its end it is removed", async () => {

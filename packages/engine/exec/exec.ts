@@ -1,4 +1,3 @@
-import { readlink } from "node:fs/promises";
 import { type AttachRequest, type AttachStream, type ExecTask, StartError, type Task } from "@gantry/libcontainer";
 import {
   conflict,
@@ -14,6 +13,7 @@ import {
 import { capabilitySet } from "../config/capabilities.ts";
 import { parseDetachKeys } from "../containers/attach.ts";
 import type { Container } from "../containers/container.ts";
+import { hasEnded } from "../containers/ended.ts";
 import { linkedEnv } from "../containers/links.ts";
 import { userDatabase } from "../containers/user.ts";
 import type { Engine } from "../engine.ts";
@@ -225,18 +225,6 @@ export async function startExec(
     if (error instanceof GantryError) throw error;
     throw systemError(`OCI runtime exec failed: exec failed: ${messageOf(error)}`, error);
   }
-}
-
-/** Whether the container has ended, heard of or not. */
-async function hasEnded({ running, state, task }: Container): Promise<boolean> {
-  if (!running || task === null) return true;
-  try {
-    // Who is dead has no namespaces, even before the shim has looked.
-    await readlink(`/proc/${state.pid}/ns/ipc`);
-  } catch {
-    return true;
-  }
-  return (await task.status().catch(() => "stopped")) === "stopped";
 }
 
 export function sizeOf(size: number[] | null | undefined): { height: number; width: number } | null {

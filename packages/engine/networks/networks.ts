@@ -9,6 +9,7 @@ import {
   systemError,
 } from "@gantry/spec";
 import type { Container } from "../containers/container.ts";
+import { hasEnded } from "../containers/ended.ts";
 import type { Engine } from "../engine.ts";
 import type { Filters } from "../filters.ts";
 import { parseTime } from "../time.ts";
@@ -72,7 +73,13 @@ export async function connectNetwork(
   }
   await container.lock.run(async () => {
     // Of one that does not run it only says whether it could.
-    await engine.network.connect(container.id, network.Id, settings);
+    const connect = () => engine.network.connect(container.id, network.Id, settings);
+    await connect().catch(async (error) => {
+      // It ended this moment: as one that does not run, once that is known.
+      if (!(await hasEnded(container))) throw error;
+      await container.exited;
+      await connect();
+    });
     const endpoints = { ...container.record.endpoints };
     if (network.Name !== "none") delete endpoints["none"];
     endpoints[network.Name] = settings;
