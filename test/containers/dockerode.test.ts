@@ -23,7 +23,7 @@ describe.skipIf(!canRunContainers)("dockerode", () => {
 
   test("ping, version, info, df", async () => {
     expect(String(await docker.ping())).toBe("OK");
-    expect((await docker.version()).ApiVersion).toBe("1.52");
+    expect((await docker.version()).ApiVersion).toBe("1.55");
     expect(await docker.info()).toMatchObject({ Containers: 0, Driver: "overlay2", OSType: "linux" });
     expect((await docker.df()) as object).toBeDefined();
   });

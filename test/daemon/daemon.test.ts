@@ -102,7 +102,7 @@ describe.skipIf(!canRunContainers)("the daemon", () => {
 
   test("versions, unknown routes and methods", async () => {
     expect((await engine.api("HEAD", "/_ping")).headers).toMatchObject({
-      "api-version": "1.52",
+      "api-version": "1.55",
       ostype: "linux",
       "builder-version": expect.any(String),
     });
