@@ -174,6 +174,19 @@ describe.skipIf(!canRun)("containers by gantry-shim", () => {
     expect(stdout.split("\n")).toEqual(["1000", "1000", "1000 5 77", "0027", "/made/here", "/home/user", ""]);
   });
 
+  test("a tmpfs has the mode of the directory it hides, unless it is told one", async () => {
+    mkdirSync(join(bench.lower, "hidden"), { mode: 0o710 });
+    const modes = async (destination: string, options: string[]) => {
+      const spec = dockerSpec(["stat", "-c", "%a", destination], (it) =>
+        it.mounts!.push({ destination, type: "tmpfs", source: "tmpfs", options }),
+      );
+      return (await bench.run(spec)).stdout.trim();
+    };
+    expect(await modes("/hidden", ["nosuid"])).toBe("710");
+    expect(await modes("/hidden", ["size=1m", "mode=700"])).toBe("700");
+    expect(await modes("/not/there", ["nosuid"])).toBe("1777");
+  });
+
   test("it begins in a directory that its user may not enter", async () => {
     const { lower } = bench;
     mkdirSync(join(lower, "private/inner"), { recursive: true, mode: 0o700 });

@@ -82,10 +82,31 @@ static int tree_of(const struct mount_step *m) {
   return set_attributes(tree, m->set & ~(uint64_t)MOUNT_ATTR_NOSYMFOLLOW_, 0, 0, false) < 0 ? -1 : tree;
 }
 
+/* Over a directory that is there a tmpfs of no mode of its own has the directory's, as with runc; `mode` holds the option. */
+static void keep_mode(struct mount_step *m, char *mode, size_t size) {
+  size_t n = 0;
+  if (strcmp(m->type, "tmpfs")) return;
+  for (; m->options && m->options[n]; n++)
+    if (!strncmp(m->options[n], "mode=", 5)) return;
+  struct stat st;
+  int there = open_in_root(root, m->target, O_PATH);
+  if (there < 0) return;
+  bool known = fstat(there, &st) == 0 && S_ISDIR(st.st_mode);
+  close(there);
+  const char **options = known ? realloc(m->options, (n + 2) * sizeof *options) : NULL;
+  if (!options) return;
+  snprintf(mode, size, "mode=%04o", st.st_mode & 07777);
+  options[n] = mode;
+  options[n + 1] = NULL;
+  m->options = options;
+}
+
 static void step_mount(struct reader *r) {
   struct mount_step m;
+  char mode[16];
   read_mount(r, &m);
   if (r->bad) fail(EINVAL, "bad mount step");
+  keep_mode(&m, mode, sizeof mode);
   int target = create_in_root(root, m.target, false, 0755);
   if (target < 0) fail(errno, "error mounting \"%s\" to rootfs at \"%s\": create mount point", m.source, m.target);
   if (m.flags & MOUNT_NO_LINKS) {
