@@ -35,8 +35,8 @@ describe.skipIf(!canRunContainers || mkfs === null)("a disk that is full", () =>
     await engine.docker("rm", "-fv", ...(await list("ps", "-aq")));
     await engine.docker("network", "rm", "other");
     await engine.stop();
-    Bun.spawnSync(["umount", engine.dataRoot]);
-    Bun.spawnSync(["umount", mounted]);
+    Bun.spawnSync(["umount", "-l", engine.dataRoot]);
+    Bun.spawnSync(["umount", "-l", mounted]);
     await engine.close();
   });
 

@@ -73,7 +73,8 @@ describe.skipIf(!registryInstalled)("a bad line to the registry", () => {
         expect(readdirSync(`${engine.root}/layers`)).toEqual(["init"]);
         await nothing();
       } finally {
-        Bun.spawnSync(["umount", ingest]);
+        // What was given up may not be closed yet.
+        await eventually(() => Bun.spawnSync(["umount", ingest]).exitCode === 0);
       }
       await engine.pull(name);
       await right();

@@ -82,7 +82,7 @@ test.skipIf(!btrfs)(
         }
       }
     } finally {
-      Bun.spawnSync(["umount", mounted]);
+      Bun.spawnSync(["umount", "-l", mounted]);
     }
   },
   60_000,

@@ -100,7 +100,7 @@ for (const [driver, where] of cases) {
         expect(readdirSync(`${root}/trash`)).toEqual([]);
       } finally {
         await storage.settled();
-        if (where !== "") run(["umount", root]);
+        if (where !== "") run(["umount", "-l", root]);
         rmSync(base, { recursive: true, force: true });
       }
     },
@@ -130,7 +130,7 @@ test.skipIf(!canMake)("vfs on a file system that lists no types of files: there 
     expect(openStorage({ root: mounted, db: new Database(":memory:") }).driver).toBe("vfs");
     expect(readdirSync(mounted).filter((name) => name.startsWith(".probe"))).toEqual([]);
   } finally {
-    run(["umount", mounted]);
+    run(["umount", "-l", mounted]);
     rmSync(root, { recursive: true, force: true });
   }
 });
