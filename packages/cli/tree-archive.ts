@@ -1,6 +1,7 @@
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Device, type TarEntry, tarEnd, tarHeader, tarPadding } from "./tar.ts";
+import { splitDevice } from "@gantry/spec/device";
+import { type TarEntry, tarEnd, tarHeader, tarPadding } from "./tar.ts";
 
 export interface ArchiveOptions {
   /** The name of the top entry in the archive. */
@@ -68,18 +69,9 @@ function describe(path: string, name: string, stat: Stats, seen: Map<string, str
   }
   if (stat.isFIFO()) return { ...base, name, type: "fifo" };
   if (special) {
-    return { ...base, name, type: stat.isBlockDevice() ? "block" : "character", device: deviceOf(stat.rdev) };
+    return { ...base, name, type: stat.isBlockDevice() ? "block" : "character", device: splitDevice(stat.rdev) };
   }
   return { ...base, name, type: "file", size: stat.size };
-}
-
-/** Linux's 12 bits and 20 bits of a device's number. */
-function deviceOf(rdev: number): Device {
-  const number = BigInt(rdev);
-  return {
-    major: Number(((number >> 8n) & 0xfffn) | ((number >> 32n) & 0xfffff000n)),
-    minor: Number((number & 0xffn) | ((number >> 12n) & 0xffffff00n)),
-  };
 }
 
 async function* content(path: string, size: number): AsyncGenerator<Uint8Array> {

@@ -24,7 +24,7 @@ export { startContainer } from "./containers/start.ts";
 export { sampleStats } from "./containers/stats.ts";
 export { killContainer, pauseContainer, restartContainer, stopContainer, unpauseContainer } from "./containers/stop.ts";
 export { topContainer } from "./containers/top.ts";
-export { updateContainer } from "./containers/update.ts";
+export { DEVICE_LIMITS, updateContainer } from "./containers/update.ts";
 export { parseWaitCondition, type WaitCondition, waitContainer } from "./containers/wait.ts";
 export { Engine, type EngineParts } from "./engine.ts";
 export { EventBus, eventMatches } from "./events/event-bus.ts";

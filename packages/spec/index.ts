@@ -1,4 +1,5 @@
 /** The vocabulary of the house: OCI and Docker types with their schemas, references, digests, errors. No I/O. */
+export * from "./device.ts";
 export * from "./digest.ts";
 export * from "./docker/index.ts";
 export * from "./errors.ts";

@@ -35,6 +35,25 @@ describe.skipIf(!registryInstalled)("push to a registry", () => {
       changes: ['CMD ["/x"]', "ENV A=1"],
     });
 
+  /** A proxy before the registry. What `first` answers is the answer; else the registry's is. */
+  const proxied = (first: (request: Request) => Response | undefined | void | Promise<void>) =>
+    Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch(request) {
+        const url = new URL(request.url);
+        const answer = await first(request);
+        if (answer) return answer;
+        return fetch(`${registry.url}${url.pathname}${url.search}`, {
+          method: request.method,
+          headers: request.headers,
+          body: request.body,
+          redirect: "manual",
+          decompress: false,
+        } as RequestInit);
+      },
+    });
+
   test("where nobody answers, that is told at once, of the way that was tried last", async () => {
     await imported([{ name: "a", content: "a" }], "nobody:1");
     engine.images.tag(`${registry.host}/nobody:1`, "127.0.0.1:1/nobody", "1");
@@ -117,21 +136,9 @@ describe.skipIf(!registryInstalled)("push to a registry", () => {
   test("behind a proxy that takes no large bodies, a blob goes in chunks", async () => {
     const limit = 8 * 1024 * 1024;
     let chunks = 0;
-    const proxy = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      async fetch(request) {
-        const url = new URL(request.url);
-        if (Number(request.headers.get("content-length") ?? 0) > limit) return new Response(null, { status: 413 });
-        if (request.method === "PATCH") chunks++;
-        return fetch(`${registry.url}${url.pathname}${url.search}`, {
-          method: request.method,
-          headers: request.headers,
-          body: request.body,
-          redirect: "manual",
-          decompress: false,
-        } as RequestInit);
-      },
+    const proxy = proxied(({ headers, method }) => {
+      if (Number(headers.get("content-length") ?? 0) > limit) return new Response(null, { status: 413 });
+      if (method === "PATCH") chunks++;
     });
     try {
       const host = `127.0.0.1:${proxy.port}`;
@@ -147,22 +154,10 @@ describe.skipIf(!registryInstalled)("push to a registry", () => {
 
   test("an image that is removed while it is pushed arrives, and is gone then", async () => {
     let meanwhile: (() => Promise<unknown>) | undefined;
-    const proxy = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      async fetch(request) {
-        const url = new URL(request.url);
-        const work = meanwhile;
-        meanwhile = undefined;
-        await work?.();
-        return fetch(`${registry.url}${url.pathname}${url.search}`, {
-          method: request.method,
-          headers: request.headers,
-          body: request.body,
-          redirect: "manual",
-          decompress: false,
-        } as RequestInit);
-      },
+    const proxy = proxied(async () => {
+      const work = meanwhile;
+      meanwhile = undefined;
+      await work?.();
     });
     try {
       const name = `127.0.0.1:${proxy.port}/fleeting`;
@@ -183,21 +178,7 @@ describe.skipIf(!registryInstalled)("push to a registry", () => {
   });
 
   test("a registry that takes no PATCH gets the blob in one PUT", async () => {
-    const proxy = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      async fetch(request) {
-        const url = new URL(request.url);
-        if (request.method === "PATCH") return new Response(null, { status: 405 });
-        return fetch(`${registry.url}${url.pathname}${url.search}`, {
-          method: request.method,
-          headers: request.headers,
-          body: request.body,
-          redirect: "manual",
-          decompress: false,
-        } as RequestInit);
-      },
-    });
+    const proxy = proxied(({ method }) => (method === "PATCH" ? new Response(null, { status: 405 }) : undefined));
     try {
       const host = `127.0.0.1:${proxy.port}`;
       const id = await imported([{ name: "big", content: randomBytes(2_500_000) }], "nopatch:1");

@@ -1,4 +1,12 @@
-import { type Engine, Filters, pruneContainers, sampleStats, topContainer, updateContainer } from "@gantry/engine";
+import {
+  DEVICE_LIMITS,
+  type Engine,
+  Filters,
+  pruneContainers,
+  sampleStats,
+  topContainer,
+  updateContainer,
+} from "@gantry/engine";
 import { UpdateConfig } from "@gantry/spec";
 import { Type } from "@sinclair/typebox";
 import { type Route, route } from "../http/index.ts";
@@ -6,20 +14,6 @@ import { statsFor } from "./containers-versions.ts";
 
 const flag = Type.Optional(Type.Boolean());
 const text = Type.Optional(Type.String());
-
-/** An update as its API version means it: limits by device were ignored up to 1.54. */
-function updateOf(request: UpdateConfig, api: number): UpdateConfig {
-  if (api >= 55) return request;
-  const {
-    BlkioWeightDevice: _w,
-    BlkioDeviceReadBps: _r,
-    BlkioDeviceWriteBps: _s,
-    BlkioDeviceReadIOps: _i,
-    BlkioDeviceWriteIOps: _o,
-    ...known
-  } = request;
-  return known;
-}
 
 /** Looking at containers and changing their limits: top, stats, update, prune. */
 export function containerWatchRoutes(engine: Engine): Route[] {
@@ -69,7 +63,9 @@ export function containerWatchRoutes(engine: Engine): Route[] {
       },
     ),
     route("POST", "/containers/{name:.*}/update", { body: UpdateConfig, bodyName: "UpdateConfig" }, async (context) => {
-      const warnings = await updateContainer(engine, get(context), updateOf(context.body, context.api));
+      // They were ignored once.
+      if (context.api < 55) for (const field of DEVICE_LIMITS) delete context.body[field];
+      const warnings = await updateContainer(engine, get(context), context.body);
       context.json({ Warnings: warnings.length === 0 ? null : warnings });
     }),
     route("POST", "/containers/prune", { query: Type.Object({ filters: text }) }, async (context) => {

@@ -67,11 +67,12 @@ export function modernise(request: ContainerCreateRequest, api: number): string[
 
 /** Puts the random port that an empty list of bindings stands for into words; Docker means to change what it stands for. */
 function fillBindings(host: HostConfig): string[] {
-  const empty = Object.entries(host.PortBindings ?? {}).filter(([, bindings]) => !bindings?.length);
+  const all = host.PortBindings ?? {};
+  const empty = Object.keys(all).filter((port) => !all[port]?.length);
   if (empty.length === 0) return [];
-  for (const [port] of empty) host.PortBindings = { ...host.PortBindings, [port]: [{ HostIp: "", HostPort: "" }] };
+  for (const port of empty) all[port] = [{ HostIp: "", HostPort: "" }];
   const ports = empty
-    .map(([port]) => (port.includes("/") ? port : `${port}/tcp`))
+    .map((port) => (port.includes("/") ? port : `${port}/tcp`))
     .sort()
     .join(", ");
   return [

@@ -3,6 +3,7 @@ import { parseSignal } from "../config/signals.ts";
 import type { Engine } from "../engine.ts";
 import type { Container } from "./container.ts";
 import { cancelRestart } from "./restart.ts";
+import { runningTask } from "./running.ts";
 import { killSignal, markStopped, sendSignal, stopSignal } from "./signal.ts";
 import { startLocked } from "./start.ts";
 
@@ -29,9 +30,13 @@ export async function stopContainer(_engine: Engine, container: Container, optio
 
 /** Of a container that waits for its restart. */
 function stopRestarting(container: Container): void {
+  endRestarting(container);
+  container.emit("stop");
+}
+
+function endRestarting(container: Container): void {
   markStopped(container);
   cancelRestart(container);
-  container.emit("stop");
 }
 
 async function stopRunning(
@@ -93,8 +98,7 @@ export async function killContainer(_engine: Engine, container: Container, signa
   const ends = signal === 9 || signal === stopSignal(container);
   if (container.state.status === "restarting") {
     // There is nobody to send it to. It ends what waits for its restart.
-    if (ends) markStopped(container);
-    if (ends) cancelRestart(container);
+    if (ends) endRestarting(container);
     return;
   }
   const { task, exited } = container;
@@ -112,11 +116,8 @@ export async function killContainer(_engine: Engine, container: Container, signa
 
 export async function pauseContainer(_engine: Engine, container: Container): Promise<void> {
   await container.lock.run(async () => {
-    const { task, state } = container;
-    if (state.status === "restarting") {
-      throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
-    }
-    if (task === null || !container.running) throw conflict(`container ${container.id} is not running`);
+    const { state } = container;
+    const task = runningTask(container);
     if (state.status === "paused") throw conflict(`Container ${container.id} is already paused`);
     await container.change(async () => {
       try {

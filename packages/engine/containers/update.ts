@@ -22,8 +22,8 @@ const FIELDS = [
   "PidsLimit",
 ] as const;
 
-/** Limits by device. A list takes the place of what was set, an empty one ends it. */
-const DEVICE_FIELDS = [
+/** Limits by device. In an update a list takes the place of what was set, an empty one ends it. */
+export const DEVICE_LIMITS = [
   "BlkioWeightDevice",
   "BlkioDeviceReadBps",
   "BlkioDeviceWriteBps",
@@ -34,7 +34,7 @@ const DEVICE_FIELDS = [
 /** The configuration with the limits by device that end now set to none: cgroups keep what nobody mentions. */
 function endingLimits(before: HostConfig, updated: HostConfig): HostConfig {
   const all: HostConfig = { ...updated };
-  for (const field of DEVICE_FIELDS) {
+  for (const field of DEVICE_LIMITS) {
     const kept = new Set(updated[field]?.map(({ Path }) => Path));
     const ended = (before[field] ?? []).filter(({ Path }) => !kept.has(Path));
     const none = field === "BlkioWeightDevice" ? { Weight: 0 } : { Rate: 0 };
@@ -104,7 +104,7 @@ export async function updateContainer(engine: Engine, container: Container, requ
       if (value !== null && value !== undefined && value !== 0 && value !== "")
         Object.assign(updated, { [field]: value });
     }
-    for (const field of DEVICE_FIELDS) if (request[field]) Object.assign(updated, { [field]: request[field] });
+    for (const field of DEVICE_LIMITS) if (request[field]) Object.assign(updated, { [field]: request[field] });
     // What is wrong in itself comes first.
     validateResources(Object.fromEntries(FIELDS.map((field) => [field, request[field]])) as HostConfig, [], true);
     try {

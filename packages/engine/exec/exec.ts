@@ -15,6 +15,7 @@ import { parseDetachKeys } from "../containers/attach.ts";
 import type { Container } from "../containers/container.ts";
 import { hasEnded } from "../containers/ended.ts";
 import { linkedEnv } from "../containers/links.ts";
+import { runningTask } from "../containers/running.ts";
 import { userDatabase } from "../containers/user.ts";
 import type { Engine } from "../engine.ts";
 import { newId } from "../ids.ts";
@@ -27,10 +28,7 @@ import { PreparedExec } from "./prepare.ts";
 
 /** `name` is what messages call the container. */
 function requireRunning(container: Container, name: string): void {
-  if (container.state.status === "restarting") {
-    throw conflict(`Container ${container.id} is restarting, wait until the container is running`);
-  }
-  if (!container.running || container.task === null) throw conflict(`container ${container.id} is not running`);
+  runningTask(container);
   if (container.paused) throw conflict(`Container ${name} is paused, unpause the container before exec`);
 }
 

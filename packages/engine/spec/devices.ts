@@ -5,9 +5,10 @@ import {
   invalidParameter,
   type LinuxDevice,
   type LinuxDeviceCgroup,
+  splitDevice,
   systemError,
 } from "@gantry/spec";
-import { DEFAULT_DEVICE_RULES, parseDeviceRule, splitDevice } from "./resources.ts";
+import { DEFAULT_DEVICE_RULES, parseDeviceRule } from "./resources.ts";
 
 /** The device nodes to make in the container, and the cgroup's rules for them. */
 export function containerDevices(host: HostConfig): { devices: LinuxDevice[]; rules: LinuxDeviceCgroup[] } {

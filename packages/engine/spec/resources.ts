@@ -8,6 +8,7 @@ import {
   type LinuxMemory,
   type LinuxResources,
   type OciRlimit,
+  splitDevice,
 } from "@gantry/spec";
 import type { EngineConfig } from "../config/engine-config.ts";
 
@@ -90,15 +91,6 @@ function device(path: string): { major: number; minor: number } {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw invalidParameter(`stat ${path}: no such file or directory`);
   return splitDevice(stat.rdev);
-}
-
-/** Major and minor of a device number, as glibc packs them. */
-export function splitDevice(rdev: number): { major: number; minor: number } {
-  const value = BigInt(rdev);
-  return {
-    major: Number(((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xfffff000n)),
-    minor: Number((value & 0xffn) | ((value >> 12n) & 0xffffff00n)),
-  };
 }
 
 /** A rule such as "c 42:* rmw". Throws invalidParameter. */

@@ -15,6 +15,7 @@ import { fluentdDriver } from "./fluentd.ts";
 import { Forwarder, type LogSource } from "./forwarder.ts";
 import type { LogInfo } from "./info.ts";
 import { syslogDriver } from "./syslog.ts";
+import { until } from "./testing.ts";
 
 setDefaultTimeout(60_000);
 
@@ -98,10 +99,6 @@ function log() {
   return { path, source, state, said, write, rotate, dir };
 }
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-const until = async (what: () => boolean) => {
-  for (const end = performance.now() + BOUND; !what(); await Bun.sleep(10))
-    if (performance.now() > end) throw new Error(`not in time: ${what}`);
-};
 const syslog = (target: Target) => syslogDriver(info({ "syslog-address": `tcp://127.0.0.1:${target.port}` }));
 /** Whether it is over long before what it would wait for otherwise; how fast the machine is does not count. */
 const soon = (what: Promise<unknown>) => Promise.race([what.then(() => true), Bun.sleep(30_000).then(() => false)]);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { createServer as createTlsServer } from "node:tls";
 import { MapReader } from "./msgpack.ts";
 import { connectStream, type StreamOptions } from "./stream.ts";
+import { until } from "./testing.ts";
 
 const root = mkdtempSync(`${tmpdir()}/gantry-stream-`);
 const servers: Server[] = [];
@@ -28,10 +29,6 @@ async function serve(handler: (socket: Socket) => void, path?: string): Promise<
   const address = server.address();
   return { port: typeof address === "object" ? String(address?.port) : "", sockets };
 }
-const until = async (what: () => boolean) => {
-  for (const end = performance.now() + 40_000; !what(); await Bun.sleep(5))
-    if (performance.now() > end) throw new Error(`not in time: ${what}`);
-};
 
 test("what cannot be reached is told in Go's words", async () => {
   const { port } = await serve(() => {});
